@@ -8,13 +8,14 @@ CARGO ?= cargo
 BED = tests/container/bed
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 FUZZ_SECONDS ?= 300
+# For `bed kills`: the numbers of kills, of disks that are too small, and of kills before rpm-ostree's undo.
 KILLS ?= 12 7 3
 CARGO_FUZZ = $(TARGET)/tools/bin/cargo-fuzz
 CARGO_DENY = $(TARGET)/tools/bin/cargo-deny
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 # The static program is linked with musl, whose getaddrinfo(3) loads no NSS modules (nsswitch.conf(5)).
 STATIC_HOST = $(HOST:gnu=musl)
-# The Cargo profile of the program in the test bed. check, check-all and gate use `debug`, the profile of the tests, so
+# The directory below $(TARGET) with the test bed's program. check, check-all and gate use `debug`, as the tests do, so
 # that the dependencies are compiled only once.
 PROFILE = release
 PROFILE_FLAG = --release
@@ -33,8 +34,8 @@ deps: ## install the packages that the test bed needs (apt-get, dnf; adds an apt
 build: ## build the program, in target/release
 	$(CARGO) build $(PROFILE_FLAG) --locked
 
-# The program reads only one column of one table, so the static program is built without other features of SQLite. This
-# saves 340 KB.
+# The program reads only one column of one table, so the static program is built without these optional features of
+# SQLite. This saves 340 KB.
 SQLITE_WITHOUT = -USQLITE_ENABLE_FTS3 -USQLITE_ENABLE_FTS3_PARENTHESIS -USQLITE_ENABLE_FTS5 -USQLITE_ENABLE_RTREE \
     -USQLITE_ENABLE_DBSTAT_VTAB -USQLITE_ENABLE_STAT4 -USQLITE_ENABLE_COLUMN_METADATA -USQLITE_ENABLE_LOAD_EXTENSION \
     -USQLITE_SOUNDEX -DSQLITE_OMIT_JSON -DSQLITE_OMIT_LOAD_EXTENSION
@@ -185,6 +186,7 @@ node-sample: deps build ## like node, but with only two broken and two good depl
 secure-boot: deps build ## OVMF with Secure Boot must start the kernel of the case sign, and refuse a changed and an unsigned one
 	@$(BED) secure-boot
 
+# The number of random mutations.
 N ?= 40
 .PHONY: truth
 truth: deps build ## compare the verdict of verify with a boot, for N random mutations; SEED is by default the commit (long)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Byte strings: paths and texts whose encoding is unknown.
+//! Functions on byte strings of unknown encoding, such as paths, and `Read::read` for buffered readers.
 
 use std::io::{self, BufRead};
 

@@ -33,13 +33,15 @@ use crate::text::{RED, YELLOW, painted, plain};
 pub mod status {
     /// Success.
     pub const DONE: u8 = 0;
-    /// A step failed, a fatal check could not run, no check ran, or the tree or file cannot be read.
+    /// A step failed, a fatal check could not run (with `--fatal-warnings`, any check), no check ran, or a file cannot
+    /// be read or written.
     pub const FAILED: u8 = 1;
     /// The command line is wrong.
     pub const USAGE: u8 = 2;
     /// Refused; nothing changed outside the cache directory, `/run` and the requested report.
     pub const REFUSED: u8 = 3;
-    /// A fatal finding, or a warning with `--fatal-warnings`; nothing was committed.
+    /// A fatal finding, or a warning with `--fatal-warnings`; nothing was committed. Also the status of `gate
+    /// --on-error refuse` for a deployment that could not be verified.
     pub const REJECTED: u8 = 4;
 }
 
@@ -101,7 +103,8 @@ pub enum Command {
     Version,
 }
 
-/// Runs the command line `args`, whose first element is the name of the program, and returns the exit status.
+/// Runs the command line `args`, whose first element is the name of the program, and returns the exit status. Runs a
+/// supervisor of [`exec`] instead if `args` request one.
 pub fn main(mut args: Vec<OsString>) -> ExitCode {
     if let Some(supervised) = exec::supervise(&args) {
         return match supervised {
@@ -194,8 +197,8 @@ fn is_denied(error: &anyhow::Error) -> bool {
     !nix::unistd::geteuid().is_root() && error.chain().any(is_denied)
 }
 
-/// Prints (with `--format json`) and writes (with `--report`) the report of a run that ended without a verdict: its
-/// outcome and the error.
+/// Prints (with `--format json`) and writes (with `--report`) the report of a run that ended with an error: its outcome
+/// and the error. If the refusal is that the report's file cannot be written, only prints.
 fn report_error(cli: &Cli, error: &str, refusal: Option<&Refusal>) -> Result<()> {
     let mut failure = Failure::new(error.to_owned());
     if refusal.is_some() {

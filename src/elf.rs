@@ -32,7 +32,7 @@ pub(crate) const PT_DYNAMIC: u32 = 2;
 pub(crate) const PT_INTERP: u32 = 3;
 pub(crate) const PT_NOTE: u32 = 4;
 
-/// The flag of a writable segment.
+/// The flags of an executable and of a writable segment.
 const PF_X: u64 = 1;
 const PF_W: u64 = 2;
 
@@ -46,9 +46,9 @@ const E_TYPE: u64 = 16;
 const E_MACHINE: u64 = 18;
 const E_VERSION: u64 = 20;
 
-/// Upper bound of program headers; real files have about a dozen.
+/// Maximum number of program headers; real files have about a dozen.
 const HEADERS_MAX: u64 = 512;
-/// Upper bound of a string, a path or a list of paths (bytes).
+/// Maximum length of a string, a path or a list of paths, with its NUL (bytes).
 const STRING_MAX: usize = 16 << 10;
 
 /// Offsets and sizes that depend on the class (bytes).
@@ -145,8 +145,8 @@ pub enum ElfError {
     },
 }
 
-/// The machine of a file: class (32 or 64 bits), byte order and number. The dynamic linker ignores libraries of another
-/// machine.
+/// The machine of a file: class (32 or 64 bits), byte order and number. glibc's dynamic linker skips a library of
+/// another class or number (`open_verify` in elf/dl-load.c).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Machine {
     /// Whether the class is 64 bits.
@@ -157,7 +157,7 @@ pub struct Machine {
     pub number: u16,
 }
 
-/// A program header.
+/// The fields of a program header that this program uses.
 pub(crate) struct ProgramHeader {
     pub(crate) kind: u32,
     pub(crate) offset: u64,
@@ -181,7 +181,7 @@ struct SectionHeader {
     link: u64,
 }
 
-/// An ELF file.
+/// The bytes of an ELF file, with its machine.
 pub(crate) struct File<'a> {
     /// The start of the file, or all of it.
     bytes: &'a [u8],
@@ -224,8 +224,8 @@ impl<'a> File<'a> {
         Ok(matches!(self.kind()?, ET_EXEC | ET_DYN))
     }
 
-    /// Returns whether the header is that of a library for Linux. Checks the operating system, the version of its ABI,
-    /// the unused bytes, the type of the file, and the version of ELF.
+    /// Returns whether the header is that of a library for Linux. Checks the operating system, the version of its ABI
+    /// (0 unless the system is `ELFOSABI_LINUX`), the unused bytes, the type of the file, and the version of ELF.
     pub(crate) fn is_library(&self) -> Result<bool, ElfError> {
         let identity = self.slice("the header", EI_OSABI, EI_REST)?;
         let is_linux = matches!(identity, [0, 0, 0, 0, 0, 0, 0, 0, 0])

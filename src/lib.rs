@@ -41,7 +41,8 @@
 //!   `/dev/null`, except that of credential helpers.
 //! - Only [`sys::root`] accesses the tree's files, and it resolves links inside the tree.
 //! - Input is checked before it is used: sizes, names, exit statuses.
-//! - dracut builds one initramfs. It is started again only if it cannot add a dracut module of the base.
+//! - dracut builds one initramfs. It is started again only if it cannot add a dracut module of the base, or for
+//!   `--prove`.
 //! - Only a verified initramfs is committed. After the verification only the commit step changes the tree: it installs
 //!   the initramfs, writes the report and cleans caches.
 //!

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::{panic, thread};
 
 /// Calls `work` for each item on `threads` threads (at least one), one of which is the caller's. Returns the results in
-/// the order of the items. After an error no further item is begun. A panic of `work` is passed on to the caller.
+/// the order of the items. After an error, each thread begins at most one more item. A panic of `work` is passed on to
+/// the caller.
 ///
 /// # Errors
 /// The error of the first item, in the order of the items, for which `work` failed.

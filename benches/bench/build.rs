@@ -60,7 +60,7 @@ struct Runs {
     costs: Vec<Cost>,
     /// The number of times that dracut was started, for each run.
     dracut: Vec<usize>,
-    /// The seconds that the program reports for its own work, for each run.
+    /// The seconds that the program reports for its own work, for each run that reports them.
     itself: Vec<f64>,
 }
 

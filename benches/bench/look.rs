@@ -10,7 +10,7 @@ use super::Bench;
 use super::measure::{Contender, Cost, Samples, alternate, said};
 use super::table::Table;
 
-/// The number of rounds for programs that end within a second.
+/// The number of measured rounds of the comparison. The other measurements use a part or a multiple of this number.
 const ROUNDS: usize = 60;
 /// Slow programs run once in this number of rounds.
 const SLOW: usize = 12;
@@ -50,7 +50,8 @@ pub fn mebibytes(samples: &Samples) -> f64 {
     samples.peak() as f64 / 1024.0
 }
 
-/// Returns the columns that every table has: median, minimum, processor time, memory, number of runs.
+/// Returns the columns that every table has: median and minimum of the wall time and median of the processor time (in
+/// milliseconds), peak memory, number of runs.
 fn figures(samples: &Samples) -> Vec<String> {
     vec![
         format!("{:.1}", samples.median(wall)),

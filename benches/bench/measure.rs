@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The cost of running a program: wall time, processor time including all children, peak memory.
+//! The cost of running a program: wall time, processor time, peak memory.
 //!
-//! Each program runs as the only child of a small process (`measure FILE PROGRAM ARG…`), because the kernel counts the
-//! processor time of all children of a process together. The peak memory is that of the largest child.
+//! Each program runs as the only child of a small process (`measure FILE PROGRAM ARG…`), because getrusage(2) adds the
+//! processor times of all children of a process. The time of a program includes that of the children for which it has
+//! waited. The peak memory is that of the largest process.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -138,7 +139,7 @@ impl Samples {
         self.0.len()
     }
 
-    /// Returns the median of `of` over all runs.
+    /// Returns the median of `of` over all runs; for an even number of runs, the larger of the two middle values.
     pub fn median(&self, of: impl Fn(&Cost) -> f64) -> f64 {
         let mut values: Vec<f64> = self.0.iter().map(of).collect();
         values.sort_by(f64::total_cmp);

@@ -6,8 +6,8 @@ use ostree_kernel::initramfs::{Bodies, Elf, Inventory, Limits, read};
 use crate::memory::within;
 use crate::newc::archive;
 
-/// Upper bound of the memory for the start of a file, its dynamic section, and the facts; lists may double while they
-/// grow.
+/// Upper bound of the memory in bytes for the start of a file, its dynamic section, and the facts; lists may double
+/// while they grow.
 const MEMORY: usize = 2 << 20;
 
 /// Parses an ELF file as a whole and as a stream, and asserts that the results are the same.

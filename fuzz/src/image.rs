@@ -12,9 +12,9 @@ use crate::memory::within;
 use crate::model::{Told, told};
 use crate::trickle::Trickle;
 
-/// Upper bound of the memory for: a block of lz4 with its compressed form (16 MiB), the ring buffer and the source (2
-/// MiB), a file that is parsed as a whole (as large as the unpacked initramfs, twice while it grows), and the
-/// inventory.
+/// Upper bound of the memory in bytes. It covers a block of lz4 with its compressed form (16 MiB), the ring buffer and
+/// the source (2 MiB), a file that is parsed as a whole (as large as the unpacked initramfs, twice while it grows), and
+/// the inventory.
 const MEMORY: usize = 24 << 20;
 
 /// Returns limits that are small enough for a fuzzer to reach them.

@@ -14,7 +14,7 @@ use ostree_kernel::oci::{
 use crate::memory::within;
 use crate::trickle::Trickle;
 
-/// Upper bound of the memory for the buffers of the readers and for names.
+/// Upper bound of the memory in bytes for the buffers of the readers and for names.
 const MEMORY: usize = 32 << 20;
 
 fn limits() -> ImageLimits {

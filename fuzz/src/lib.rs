@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The conditions that every reader must fulfil for all bytes. Each function takes hostile input. It panics if a reader
-//! panics, exceeds its memory limit, contradicts itself, or returns data that the input does not contain. It also
-//! panics if the result is another one when the bytes are read one at a time, or if an error has no valid position.
+//! The conditions that the readers must fulfil for all bytes. Each function takes hostile input. It panics if a reader
+//! panics or exceeds its memory limit. As far as a condition applies to the reader, it also panics in these cases: the
+//! reader contradicts itself, or returns data that the input does not contain; the result is another one when the bytes
+//! are read one at a time; an error has no valid position.
 //!
 //! `fuzz_targets/` runs these functions under libFuzzer, `tests/replay.rs` on the seeds and on modified seeds.
 

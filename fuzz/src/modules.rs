@@ -9,8 +9,8 @@ use ostree_kernel::kernel::modules::{
 use crate::memory::within;
 use crate::trickle::Trickle;
 
-/// Upper bound of memory: twice the largest unpacked module, since a `Vec` that grows is copied, and a decoder's
-/// buffers.
+/// Upper bound of the memory in bytes: twice the largest unpacked module, since a `Vec` that grows is copied, and a
+/// decoder's buffers.
 const MODULE_MEMORY: usize = 2 * MAX_UNPACKED as usize + (1 << 20);
 
 /// Reads a module file. The first byte of the input selects the compression, and is not a part of the file.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Kernel images: the release, the signature, and whether it is a UKI.
+//! Kernel images: the release in the header, the release in the compressed kernel, and the signature.
 
 use std::io::Cursor;
 
@@ -10,7 +10,7 @@ use ostree_kernel::kernel::vmlinuz::{
 use crate::memory::within;
 use crate::trickle::Trickle;
 
-/// Upper bound of the memory: a block of lz4 with its compressed form, and a buffer to search in.
+/// Upper bound of the memory in bytes: a block of lz4 with its compressed form, and a buffer to search in.
 const MEMORY: usize = 18 << 20;
 
 /// Reads the release and the signature of a kernel image, at once and one byte at a time.

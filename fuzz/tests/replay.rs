@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use ostree_kernel_fuzz::{TARGETS, is_read, segment_image};
 
-/// The time limit for a seed with all its neighbours, or for all values of a byte. The slowest seed takes a few
-/// seconds.
+/// The time limit for a seed with all its neighbours, for all truncations of a small initramfs, or for all values of
+/// one of its bytes. The slowest seed takes a few seconds.
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// Maximum number of positions at which a seed is truncated or changed; they are at equal distances.

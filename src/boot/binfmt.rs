@@ -11,7 +11,8 @@ const LINE: usize = 256;
 /// The maximum number of nested interpreters. With more, the kernel fails with `ELOOP` (`exec_binprm`).
 const SCRIPTS_MAX: usize = 5;
 
-/// The directories that are searched for a name without a slash: the `PATH` of systemd and of dracut's scripts.
+/// The directories in which a name without a slash is searched: those of systemd's `PATH`, then the others of the
+/// `PATH` of dracut's scripts.
 const PATH: [&[u8]; 6] = [
     b"usr/local/sbin",
     b"usr/local/bin",
@@ -24,13 +25,13 @@ const PATH: [&[u8]; 6] = [
 /// The reason why the kernel does not start a program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CannotRun {
-    /// The file does not exist.
+    /// No regular file has this path, or this name in a directory of [`PATH`].
     #[error("no such program")]
     Missing,
     /// The path leads to something other than a regular file.
     #[error("not a regular file")]
     NotAFile,
-    /// The mode does not permit execution.
+    /// The file has these permissions, without an execute bit.
     #[error("mode {0:04o}, which is not executable")]
     Mode(u32),
     /// The file is empty.
@@ -39,7 +40,7 @@ pub enum CannotRun {
     /// The file is neither an ELF program nor a script whose `#!` line names an interpreter.
     #[error("neither an ELF program nor a script with `#!`")]
     Format,
-    /// The mode of a program's dynamic linker does not permit execution.
+    /// The dynamic linker of a program has no execute bit.
     #[error(
         "a program whose dynamic linker, {}, has mode {mode:04o}",
         show_name(linker)
@@ -50,15 +51,15 @@ pub enum CannotRun {
         /// Its permissions.
         mode: u32,
     },
-    /// The kernel cannot start the interpreter of a script.
+    /// The kernel cannot start the interpreter of a script, or an interpreter of that interpreter.
     #[error("a script for {}, {why}", show_name(interpreter))]
     Interpreter {
-        /// The path of the interpreter.
+        /// The interpreter that cannot be started, as in the `#!` line.
         interpreter: Vec<u8>,
         /// The reason, as a relative clause for the message.
         why: String,
     },
-    /// The name of the interpreter is too long.
+    /// The name of the interpreter does not end within the first [`LINE`] bytes of the file.
     #[error("a script whose interpreter's name does not end within {LINE} bytes")]
     Long,
     /// The interpreters are scripts themselves, nested more than [`SCRIPTS_MAX`] deep.
@@ -73,13 +74,14 @@ impl CannotRun {
     }
 }
 
-/// Returns an interpreter's name with escapes, so that a carriage return is visible.
+/// Returns the name of an interpreter or of a dynamic linker with escapes, so that a carriage return is visible.
 fn show_name(name: &[u8]) -> String {
     name.escape_ascii().to_string()
 }
 
-/// Returns the path and the node of the file that the command name `name` runs. A name with a slash is a path. Any
-/// other name is searched in `PATH`: the first executable file, else the first file.
+/// Returns the path (without links) and the node of the file that the command name `name` runs; `None` if there is no
+/// regular file. A name with a slash is a path. Any other name is searched in [`PATH`]: the result is the first
+/// executable file, else the first file.
 pub fn program<'a>(inventory: &'a Inventory, name: &[u8]) -> Option<(&'a [u8], &'a Node)> {
     let file = |path: &[u8]| {
         let (path, node) = inventory.resolve(path).ok()?;

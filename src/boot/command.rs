@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The commands of a service, as systemd v257 parses them (`config_parse_exec`, `extract_first_word`).
+//! The commands of a service, as systemd v257 parses them (`config_parse_exec`, `extract_first_word`), and the units
+//! that commands start with `systemctl`.
 
 use super::names::{expand, is_unit};
 use crate::bytes::basename;
 
-/// Settings whose commands must succeed before a service is active.
+/// The settings with the commands that systemd runs to start a service.
 pub(super) const SETTINGS: [&str; 4] = [
     "ExecCondition",
     "ExecStartPre",
@@ -17,9 +18,11 @@ pub(super) const SETTINGS: [&str; 4] = [
 pub struct UnitCommand {
     /// The name of the setting, for example `ExecStart`.
     pub key: &'static str,
-    /// The program; `None` if it is known only at run time.
+    /// The name or absolute path of the program; `None` if it contains `$`, or a specifier that is known only at run
+    /// time.
     pub program: Option<Vec<u8>>,
-    /// The arguments, split into words.
+    /// The words after the program, without quotes. Variables and specifiers in them are not expanded. The word that
+    /// sets `argv[0]` (prefix `@`) is left out.
     pub arguments: Vec<Vec<u8>>,
     /// Whether systemd ignores a failure, because of the prefix `-`.
     pub may_fail: bool,
@@ -96,15 +99,16 @@ pub(super) fn commands(
     Ok(found)
 }
 
-/// A word of a command line.
+/// A word of a command line, without quotes.
 struct Word {
     text: Vec<u8>,
     /// Whether a part of the word is in quotes or escaped.
     is_quoted: bool,
 }
 
-/// Splits a command line into words and removes quotes and escapes. The second value is `false` if a quote is not
-/// closed or the line ends with a backslash.
+/// Splits a command line into words. Removes quotes and replaces `\s`, `\t` and `\n`. Before any other letter or digit
+/// a backslash is kept; before other bytes it is removed. The second value is `false` if a quote is not closed or the
+/// line ends with a backslash; in the latter case the last word is dropped.
 fn words(line: &[u8]) -> (Vec<Word>, bool) {
     let mut words = Vec::new();
     let mut word: Option<Word> = None;
@@ -143,8 +147,9 @@ fn words(line: &[u8]) -> (Vec<Word>, bool) {
     (words, quote.is_none())
 }
 
-/// Returns the units that a call of `systemctl start`, `restart` or `isolate` starts, each with `true` for `isolate`.
-/// Empty for any other command.
+/// Returns the units that a call of `systemctl start`, `restart` or `isolate` starts, each with `true` for `isolate`. A
+/// name without the suffix of a type is that of a service. Names that are not valid are left out. Empty for any other
+/// command.
 pub(super) fn started_by(command: &UnitCommand) -> Vec<(bool, Vec<u8>)> {
     let mut words = systemctl(command);
     let starts = ["start", "isolate", "restart"].map(str::as_bytes);
@@ -176,7 +181,7 @@ impl UnitCommand {
         systemctl(self).next() == Some(b"switch-root")
     }
 
-    /// Returns whether the command runs a program with this name.
+    /// Returns whether the command runs a program with this file name, in any directory.
     pub fn is_program(&self, name: &[u8]) -> bool {
         let program = self.program.as_deref().unwrap_or_default();
         basename(program) == name

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Evaluates `Condition…=` and `Assert…=` settings of units, as far as the files of an image determine their result.
+//! Evaluates `Condition…=` and `Assert…=` settings of units (`src/shared/condition.c`, v257), as far as the files of an
+//! image determine their result.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
@@ -9,12 +10,13 @@ use super::udev::matches_glob;
 use crate::bytes::{basename, contains};
 use crate::initramfs::{Content, EntryType, Facts, Inventory, Node};
 
-/// Directories that are mount points, or whose content is created at run time.
+/// Top-level directories that are mount points, or whose content is created at run time.
 const VOLATILE: [&[u8]; 8] = [
     b"dev", b"proc", b"run", b"sys", b"sysroot", b"tmp", b"var", b"mnt",
 ];
 
-/// A script or configuration file whose path contains one of these texts can create other files at boot.
+/// A file whose path contains one of these texts can create other files at boot. A script with `#!` can do so, too,
+/// whatever its path.
 const MAKERS: [&[u8]; 4] = [
     b"/dracut/",
     b"/system-generators/",
@@ -22,7 +24,7 @@ const MAKERS: [&[u8]; 4] = [
     b"/tmpfiles.d/",
 ];
 
-/// systemd's names of architectures, by ELF machine.
+/// systemd's names of architectures, by the machine number of ELF (`e_machine`).
 const ARCHITECTURES: [(u16, &[u8]); 6] = [
     (3, b"x86"),
     (21, b"ppc64-le"),
@@ -32,37 +34,37 @@ const ARCHITECTURES: [(u16, &[u8]); 6] = [
     (243, b"riscv64"),
 ];
 
-/// The maximum number of searches for a file name in the image's text files.
+/// The maximum number of searches for a file name in the texts of one image.
 const SEARCHES_MAX: u32 = 64;
 
-/// A condition or an assertion.
+/// One `Condition…=` or `Assert…=` setting of a unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
     /// The name of the condition without `Condition` or `Assert`, for example `PathExists`.
     kind: Vec<u8>,
-    /// The value, without `|` and `!`; `None` if it is known only at run time.
+    /// The value without `|` and `!`, with expanded specifiers; `None` if a specifier is known only at run time.
     parameter: Option<Vec<u8>>,
     negated: bool,
     /// Whether the value starts with `|`. At least one of the unit's conditions with `|` must hold.
     triggers: bool,
-    /// The assignment as it is in the file.
+    /// The assignment, `KEY=VALUE`.
     pub(super) text: String,
-    /// The file that contains the line.
+    /// The path of the file with the assignment.
     pub(super) path: Vec<u8>,
 }
 
-/// A parsed line.
+/// The effect of an assignment on the conditions of a unit, or on its assertions.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Parsed {
-    /// An empty value, which removes the earlier conditions.
+    /// An empty value: all earlier conditions are removed.
     Reset,
-    /// A condition.
+    /// A further condition.
     One(Condition),
 }
 
 impl Condition {
     /// Parses an assignment; `None` if its key does not begin with `start` (`Condition` or `Assert`). `unit` is the
-    /// name of the unit, `path` the file.
+    /// name of the unit, and `path` the path of the file.
     pub(super) fn parse(
         key: &[u8],
         start: &[u8],
@@ -105,8 +107,9 @@ fn is_volatile(path: &[u8]) -> bool {
 }
 
 /// Returns whether the kernel's release fits all words of `ConditionKernelVersion=`, each a pattern or a comparison.
-/// `None` if a comparison has no value, or if it is not decided by the leading numbers that both versions have.
-/// systemd's rules for the rest of a version changed between releases (`condition_test_version`, v252 to v257).
+/// `None` if an operator has no value, or if the leading numbers that both versions have do not decide an order (`<`,
+/// `==` and so on). systemd's rules for the rest of a version changed between releases (`condition_test_version`, v252
+/// to v257).
 fn fits_kver(kver: &[u8], words: &[u8]) -> Option<bool> {
     const OPERATORS: [&[u8]; 10] = [
         b"!$=", b"$=", b"<>", b"<=", b">=", b"==", b"!=", b"<", b">", b"=",
@@ -160,12 +163,12 @@ fn order_of_numbers(a: &[u8], b: &[u8]) -> Option<Ordering> {
     order.into_iter().find(|it| it.is_ne())
 }
 
-/// Evaluates conditions with the files of one image.
+/// An evaluator of conditions with the files of one image.
 pub(super) struct Conditions<'a> {
     inventory: &'a Inventory,
     /// The ELF machine of `/init`, if it is an ELF file.
     machine: Option<u16>,
-    /// The kernel's release, if the image has modules of one kernel only.
+    /// The kernel's release, if the image has the modules of exactly one kernel.
     kver: Option<&'a [u8]>,
     /// The number of remaining searches in text files. At zero, a condition that needs a search is undecided.
     searches: Cell<u32>,
@@ -188,9 +191,9 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    /// Returns a condition that prevents the start of a unit: the first false one without `|`. If there is none and all
-    /// conditions with `|` are false, returns the first one with `|`. A condition that the image does not determine
-    /// does not count as false.
+    /// Returns the condition that prevents the start of a unit: the first false one without `|`. If there is none and
+    /// all conditions with `|` are false, returns the first one with `|`. `None` if nothing prevents the start. A
+    /// condition that the image does not determine does not count as false.
     pub(super) fn false_one<'c>(&self, conditions: &'c [Condition]) -> Option<&'c Condition> {
         let is_false = |it: &&Condition| self.holds(it) == Some(false);
         let mut plain = conditions.iter().filter(|it| !it.triggers);
@@ -237,7 +240,7 @@ impl<'a> Conditions<'a> {
             _ => return None,
         };
         let changes = if is_true {
-            // During the boot, files can disappear from volatile directories only.
+            // It is assumed that the boot removes files from volatile directories only.
             is_volatile(path)
         } else {
             self.may_appear(path)
@@ -246,8 +249,8 @@ impl<'a> Conditions<'a> {
     }
 
     /// Returns whether a file that does not exist may be created before the unit starts. This is assumed for files in
-    /// volatile directories, for paths that contain `dracut`, for a file whose name is in a script or in a file of
-    /// [`MAKERS`], and after [`SEARCHES_MAX`] searches.
+    /// volatile directories, for paths that contain `dracut`, and after [`SEARCHES_MAX`] searches. It is also assumed
+    /// if the file's name occurs in a script or in a file that [`MAKERS`] fits.
     pub(super) fn may_appear(&self, path: &[u8]) -> bool {
         if is_volatile(path) || contains(path, b"dracut") {
             return true;

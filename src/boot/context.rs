@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Settings of a service that prevent the work of its commands: a user, file or directory that does not exist, or a
-//! sandbox in which the work has no effect (`src/core/exec-invoke.c`, `exec_needs_mount_namespace`,
-//! `src/core/namespace.c`, v257).
+//! Settings of a service that prevent the work of its commands: a user, group, file or directory that does not exist, a
+//! lack of privileges, or a sandbox in which the work has no effect (`src/core/exec-invoke.c`,
+//! `exec_needs_mount_namespace`, `src/core/namespace.c`, v257).
 
 use super::condition::Conditions;
 use super::names::expand;
@@ -9,7 +9,8 @@ use super::unit_file::is_true;
 use crate::bytes::basename;
 use crate::initramfs::{EntryType, Inventory, Node};
 
-/// The kind of work that a service does and that its settings can prevent.
+/// The kind of work that a service does and that its settings can prevent. Each kind also needs what the kinds before
+/// it need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Work {
     /// The work is not known.
@@ -31,20 +32,21 @@ enum Meaning {
     File,
     /// A directory; a leading `-` makes it optional.
     Directory,
-    /// Paths: those with a leading `-` are optional, and the text after a colon is ignored.
+    /// Paths: those with a leading `-` are optional, and the text from a colon on is ignored.
     Paths,
-    /// `ID:PATH` of a credential.
+    /// The identifier of a credential, or `ID:PATH`; the path is checked.
     Credential,
     /// The name of a PAM service.
     Pam,
-    /// Capabilities.
+    /// Names of capabilities. With a leading `~`, the service has all capabilities except these.
     Capabilities,
-    /// Another value, which names nothing that must exist.
+    /// Any other value. Names and paths in it are not checked.
     Other,
 }
 
-/// A setting. `is_list` is set if several assignments are collected, `isolates` if a value that is neither empty nor
-/// false implies a mount namespace.
+/// A setting. `is_list` is set if several assignments are collected. `isolates` is set if the setting can put the
+/// service into a namespace of its own, in which its mounts have no effect on other processes. It does so with any
+/// value except an empty one, a false one and those of [`OFF`].
 struct ContextKey {
     name: &'static [u8],
     value: Meaning,
@@ -107,13 +109,13 @@ const KEYS: [ContextKey; 42] = [
     key("ProtectSystem", Meaning::Other, false, true),
 ];
 
-/// Values with which a sandbox setting isolates nothing.
+/// Values, besides the false ones, with which a sandbox setting isolates nothing.
 const OFF: [&[u8]; 3] = [b"default", b"all", b"shared"];
 
-/// A program that creates users while the initramfs runs.
+/// The program that creates users and groups while the initramfs runs.
 const SYSUSERS: &[u8] = b"usr/bin/systemd-sysusers";
 
-/// One assignment.
+/// An assignment that is in effect.
 #[derive(Debug)]
 struct Setting {
     key: &'static ContextKey,
@@ -127,16 +129,16 @@ impl std::fmt::Debug for ContextKey {
     }
 }
 
-/// The settings of one service.
+/// The assignments in one service that are in effect, for the settings in [`KEYS`].
 #[derive(Debug, Default)]
 pub(super) struct ServiceContext(Vec<Setting>);
 
-/// A setting that prevents the work: its line, its file and the reason.
+/// A setting that prevents the work: the assignment `KEY=VALUE`, the path of its file, and the reason.
 pub(super) type Obstacle = (String, Vec<u8>, String);
 
 impl ServiceContext {
     /// Applies an assignment in the section `[Service]`: a list grows, and any other setting is replaced. An empty
-    /// value removes the earlier values of the setting.
+    /// value removes the earlier values of the setting. A setting that is not in [`KEYS`] is ignored.
     pub(super) fn apply(&mut self, key: &[u8], value: &[u8], path: &[u8]) {
         let Some(key) = KEYS.iter().find(|it| it.name == key) else {
             return;
@@ -264,9 +266,9 @@ impl Setting {
     }
 }
 
-/// Returns the text of a fault if the user or group `name` is not in `file` (`etc/passwd`, for example). `None` also
-/// for numbers, for names with a specifier, and for names that systemd does not look up (root, nobody). `None` also if
-/// the image has systemd-sysusers, which can create the name.
+/// Returns the text of a fault if the user or group `name` is not in `file` (`etc/passwd` or `etc/group`). `None` for
+/// numbers, for names with a specifier, and for root and nobody, which systemd does not look up. `None` also if
+/// systemd-sysusers can create the name, or if the text of `file` was not kept.
 fn absent_name(name: &[u8], file: &[u8], inventory: &Inventory) -> Option<String> {
     const KNOWN: [&[u8]; 3] = [b"root", b"nobody", b"nogroup"];
     let is_number = name.iter().all(u8::is_ascii_digit);

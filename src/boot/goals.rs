@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The commands that every boot must run, and the units that they need.
+//! The commands that a boot must run to reach the real root, and the units that these commands need.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::context::Work;
 use super::transaction::{Boot, Reach};
 use crate::initramfs::{Facts, Inventory};
 
-/// A command that every boot must run.
+/// A command that a boot must run.
 #[derive(Debug)]
 pub struct Goal {
     is_command: fn(&UnitCommand) -> bool,
@@ -106,7 +106,7 @@ impl RootSetup {
 /// The units that a boot starts, and those of them that the goals need.
 #[derive(Debug)]
 pub struct Booted {
-    /// All units that the boot starts.
+    /// The jobs of the boot.
     pub boot: Boot,
     /// The jobs that lead to the goals, and all jobs that these jobs require.
     pub needed: BTreeSet<usize>,
@@ -128,13 +128,13 @@ fn work(command: &UnitCommand) -> Work {
 }
 
 impl Booted {
-    /// Returns whether the command is that of a goal.
+    /// Returns whether the command is that of any goal, also of one that this boot does not have.
     pub fn is_goal(command: &UnitCommand) -> bool {
         work(command) != Work::Any
     }
 
-    /// Follows the units of an initramfs whose `/init` is systemd; `None` for another `/init`. The goals are the
-    /// commands of every boot and, if `setup` is given, the command that runs this program.
+    /// Follows the units of an initramfs; `None` if `/init` neither is nor executes systemd. The goals are the commands
+    /// of every boot and, if `setup` is given, the command that runs this program.
     pub fn new(inventory: &Inventory, facts: &Facts, setup: Option<RootSetup>) -> Option<Self> {
         if !is_systemd(inventory) {
             return None;
@@ -164,7 +164,7 @@ impl Booted {
     }
 }
 
-/// Returns whether `/init` is systemd, or a script with a line that replaces it by systemd (`exec
+/// Returns whether `/init` leads to systemd, or is a script with a line that replaces the script by systemd (`exec
 /// …/lib/systemd/systemd`).
 pub fn is_systemd(inventory: &Inventory) -> bool {
     const SYSTEMD: &[u8] = b"lib/systemd/systemd";

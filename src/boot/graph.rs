@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The boot graph: the files of an initramfs that a boot executes, loads or reads, each with the file that uses it.
 //!
-//! A name in a script, a udev rule or a unit counts as a use, because scripts are not interpreted. The graph therefore
-//! has too many files rather than too few. Units that generators write are unknown.
+//! A file name in a script of dracut, a udev rule or an `Exec…=` line counts as a use, because scripts are not
+//! interpreted. The graph therefore has too many files rather than too few. Of the units that generators write, only
+//! those of the root are known (see `units.rs`).
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,7 @@ pub const BY_SYSTEMD: [&[u8]; 2] = [
     b"usr/lib/systemd/system-generators/systemd-fstab-generator",
 ];
 
-/// The program that executes every service since systemd 255.
+/// The program through which systemd executes the commands of services, since systemd 255.
 pub const EXECUTOR: &[u8] = b"usr/lib/systemd/systemd-executor";
 
 /// The reason why a boot uses a file: how another file, or the kernel, refers to it.
@@ -32,17 +33,17 @@ pub const EXECUTOR: &[u8] = b"usr/lib/systemd/systemd-executor";
 pub enum Why {
     /// The kernel executes the file as PID 1.
     First,
-    /// The kernel executes or loads the file at the request of a driver or device.
+    /// A kernel module or firmware, which the kernel loads at the request of a driver or device.
     Kernel,
     /// The target of a symbolic link.
     Link,
-    /// The interpreter of a script.
+    /// The interpreter of a script, or the program that the script executes with `env`.
     Interpreter,
     /// The dynamic linker of a program.
     Linker,
     /// A library that the dynamic linker maps.
     Library,
-    /// A library that a program opens by `dlopen`.
+    /// A library that a program or another library can open with `dlopen`, according to its ELF notes.
     Opens,
     /// A unit that another unit references.
     Unit(Dependency),
@@ -54,11 +55,13 @@ pub enum Why {
     Executes,
     /// A file that a program reads.
     Reads,
-    /// A unit whose name is in a generator, a rule or a script.
+    /// A file of a unit that may start: `default.target` or a unit of the initramfs leads to it, or its name is in a
+    /// generator, a rule or a script.
     Starts,
     /// A file whose name is a word in a script, a rule or a unit.
     Names,
-    /// A file in a directory. A program reads the whole directory, or uses files in it by names in the program's code.
+    /// A file that a program finds by its directory: the program reads the whole directory, or has the file's name in
+    /// its code.
     Directory,
 }
 
@@ -90,7 +93,8 @@ impl fmt::Display for Why {
 pub struct GraphFile<'a> {
     /// Its path, without links.
     pub path: &'a [u8],
-    /// The index of the step that uses this file; `None` for the first file, and for files that the kernel uses.
+    /// The index of the first known step that uses this file; `None` for the first file, and for files that the kernel
+    /// uses.
     pub from: Option<usize>,
     /// The reason why the step `from` or the kernel uses this file.
     pub why: Why,
@@ -98,7 +102,7 @@ pub struct GraphFile<'a> {
     pub is_needed: bool,
 }
 
-/// The files that a boot uses.
+/// The files that a boot may use.
 #[derive(Debug, Default)]
 pub struct Graph<'a> {
     steps: Vec<GraphFile<'a>>,
@@ -106,7 +110,7 @@ pub struct Graph<'a> {
 }
 
 impl<'a> Graph<'a> {
-    /// Follows a boot. `booted` contains the units, if `/init` is systemd.
+    /// Follows a boot. `booted` contains the units; `None` if `/init` neither is nor executes systemd.
     pub fn new(
         inventory: &'a Inventory,
         facts: &'a Facts,
@@ -121,7 +125,8 @@ impl<'a> Graph<'a> {
         &self.steps
     }
 
-    /// Adds modules and firmware, which the kernel uses if the hardware needs them.
+    /// Adds the files of `lib/modules` and `lib/firmware` that have no step yet. The kernel uses them if the hardware
+    /// needs them.
     pub fn add_kernel_files(&mut self, inventory: &'a Inventory) {
         for (path, node) in inventory.nodes() {
             let is_data = contains(path, b"lib/modules/") || contains(path, b"lib/firmware/");
@@ -165,8 +170,8 @@ impl<'a> Graph<'a> {
         None
     }
 
-    /// Returns whether a setting, a program or a link names the file. `false` for a file that is used only because it
-    /// is in a directory.
+    /// Returns whether the file, or a link that leads to it, is used for another reason than its directory
+    /// ([`Why::Directory`]). `false` if a boot does not use the file.
     pub fn names(&self, path: &[u8]) -> bool {
         let mut at = self.by_path.get(path).copied();
         while let Some(step) = at.map(|at| &self.steps[at]) {

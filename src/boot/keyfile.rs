@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Key files as GLib reads them (`glib/gkeyfile.c`, 2.84): groups in brackets, `key=value` lines, comments.
-//! Any other line makes the whole file unusable.
+//! Key files as GLib reads them (`glib/gkeyfile.c`, 2.84): groups in brackets, `key=value` lines, comments, empty
+//! lines. Any other line makes the whole file unusable.
 
 use std::collections::BTreeMap;
 
-/// The maximum number of lines.
+/// The maximum number of lines in one file.
 const LINES_MAX: usize = 10_000;
 
 /// Groups, keys and values; a later line replaces an earlier one with the same group and key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyFile(BTreeMap<(String, String), String>);
 
-/// The reason why GLib rejects a file.
+/// The reason why a key file is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFileError {
-    /// A line before the first group.
+    /// A `key=value` line before the first group; the line's number.
     #[error("line {0} is before the first [group]")]
     NoGroup(usize),
-    /// A line with an invalid syntax.
+    /// A line with an invalid syntax; its number.
     #[error("line {0} is neither a [group], nor key=value, nor a comment")]
     Line(usize),
     /// More than [`LINES_MAX`] lines, a limit of this parser.
@@ -29,7 +29,7 @@ impl KeyFile {
     /// Adds the keys of a file.
     ///
     /// # Errors
-    /// When GLib rejects the file, or the file has too many lines. The keys before the faulty line are kept.
+    /// When the file has too many lines, or a line that GLib rejects. The keys before that line are kept.
     pub fn add(&mut self, text: &[u8]) -> Result<(), KeyFileError> {
         // GLib requires UTF-8 only of the values that a program reads. A value with a replacement character is none that
         // a program knows.
@@ -75,7 +75,7 @@ impl KeyFile {
         Ok(())
     }
 
-    /// Returns the value of a key; `None` if no file has it.
+    /// Returns the value of a key; `None` if no added file has it.
     pub fn get(&self, group: &str, key: &str) -> Option<&str> {
         let value = self.0.get(&(group.to_owned(), key.to_owned()));
         value.map(String::as_str)

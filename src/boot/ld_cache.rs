@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Parses `ld.so.cache`, with which glibc's dynamic linker finds libraries. The linker does not read `ld.so.conf`, from
-//! which ldconfig creates the cache.
+//! Parses `ld.so.cache` (`struct cache_file_new` of glibc's `dl-cache.h`), with which glibc's dynamic linker finds
+//! libraries. The linker does not read `ld.so.conf`, from which ldconfig creates the cache.
 //!
 //! Numbers in the cache are checked against its size.
 

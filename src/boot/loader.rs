@@ -3,10 +3,13 @@
 //!
 //! The search follows `elf/dl-load.c`, breadth first. A name or soname that is loaded already counts as found. Other
 //! names are searched in this order:
-//! - the RPATH of the requiring object and of its parents, if the requiring object has no RUNPATH;
+//! - if the requiring object has no RUNPATH, the RPATH of this object, of the object that required it, and so on; an
+//!   object with a RUNPATH is skipped;
 //! - the RUNPATH of the requiring object;
 //! - `ld.so.cache`;
-//! - the default directories, with `glibc-hwcaps`.
+//! - the default directories.
+//!
+//! In each directory, the subdirectories of `glibc-hwcaps` are searched, too.
 //!
 //! The checks decide the severity of missing libraries.
 
@@ -16,14 +19,14 @@ use std::collections::{HashMap, HashSet};
 use super::ld_cache::cache;
 use crate::initramfs::{Elf, Facts, Inventory, Machine, Symbols, symbol_hash};
 
-/// Upper bound of objects that a program loads; systemd loads about 30.
+/// Upper bound of the number of objects that a program loads; systemd loads about 30.
 const OBJECTS_MAX: usize = 2048;
 
 /// Stands for the number of the dynamic linker until all objects are known.
 const LINKER: usize = usize::MAX;
 
-/// The maximum number of symbols that one loader compares, for all programs together. A generic image has about 2
-/// million.
+/// The maximum number of defined symbols that one loader reads for comparison, for all programs together. A generic
+/// image has about 2 million.
 const SYMBOLS_MAX: usize = 64 << 20;
 
 /// A library that is not found.
@@ -38,11 +41,11 @@ pub struct Missing {
 /// A fault of symbols that makes the dynamic linker end a program before it starts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unbound {
-    /// A library does not define a version of symbols.
+    /// A library does not define a symbol version that another object requires.
     Version {
         /// The library's path.
         library: Vec<u8>,
-        /// The version.
+        /// The missing version.
         version: Vec<u8>,
     },
     /// No object defines a symbol.
@@ -59,7 +62,7 @@ pub enum Unbound {
 pub struct Loaded<'a> {
     /// The missing libraries.
     pub missing: Vec<Missing>,
-    /// The program, its dynamic linker and its libraries, each after the object that requires it.
+    /// The program and its libraries, each after the object that first requires it, and at the end the dynamic linker.
     pub objects: Vec<Loading<'a>>,
     /// The numbers of the objects, by the names with which they were required and by their sonames.
     names: HashMap<&'a [u8], usize>,
@@ -96,7 +99,7 @@ struct Link<'a> {
     parent: Option<usize>,
 }
 
-/// The dynamic linker of a machine.
+/// A search for libraries as the dynamic linker of one machine does it.
 pub struct Loader<'a> {
     inventory: &'a Inventory,
     facts: &'a Facts,
@@ -108,7 +111,7 @@ pub struct Loader<'a> {
     symbols_left: Cell<usize>,
 }
 
-/// The directory of libraries and Debian's triplet, by ELF machine number.
+/// The directory of libraries and Debian's triplet, by the machine number of ELF (`e_machine`).
 const MACHINES: [(u16, &str, &str); 6] = [
     (3, "lib", "i386-linux-gnu"),
     (21, "lib64", "powerpc64le-linux-gnu"),
@@ -136,7 +139,7 @@ impl Loaded<'_> {
 }
 
 impl<'a> Loader<'a> {
-    /// Returns the dynamic linker for programs of `machine`.
+    /// Prepares the search for programs of `machine`, and reads `ld.so.cache`.
     pub fn new(inventory: &'a Inventory, facts: &'a Facts, machine: Machine) -> Self {
         let of_machine = MACHINES.iter().find(|it| it.0 == machine.number);
         let (lib, triplet) = of_machine.map_or(("lib64", "none"), |it| (it.1, it.2));
@@ -159,8 +162,8 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Finds the objects that the dynamic linker loads for the program or library `elf` at `path`. `entry` is the
-    /// number of the archive entry with the data of `elf`.
+    /// Finds the objects that the dynamic linker loads for the program or library `elf` at `path`, and the missing
+    /// ones. `entry` is the number of the archive entry with the data of `elf`.
     pub fn load(&self, path: &'a [u8], entry: u64, elf: &'a Elf) -> Loaded<'a> {
         let mut missing = Vec::new();
         let mut links = vec![Link {
@@ -227,10 +230,10 @@ impl<'a> Loader<'a> {
 
     /// Returns the first symbol or symbol version that `ld.so` cannot find before it starts the program, and the path
     /// of the object that requires it. `ld.so` checks versions first (`_dl_check_map_versions`), then the symbols of
-    /// objects that are bound at once (`_dl_relocate_object`). `None` if all are found, or if a library is missing,
-    /// which is reported separately.
+    /// objects that are bound at once (`_dl_relocate_object`).
     ///
-    /// Without `with_symbols`, only versions are checked.
+    /// Returns `None` if all are found, if the symbols cannot be compared, or if a library is missing, which is
+    /// reported separately. Without `with_symbols`, only versions are checked.
     pub fn unbound(&self, loaded: &Loaded<'a>, with_symbols: bool) -> Option<(Unbound, &'a [u8])> {
         if !loaded.missing.is_empty() {
             return None;
@@ -317,7 +320,8 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// Returns the library that `path` leads to; `None` if it is not a library for this machine.
+    /// Returns the library that `path` leads to; `None` if there is none, if it is damaged, or if it is for another
+    /// machine.
     fn at(&self, path: &[u8]) -> Option<Object<'a>> {
         if let Some(known) = self.known.borrow().get(path) {
             return *known;
@@ -333,7 +337,8 @@ impl<'a> Loader<'a> {
         found
     }
 
-    /// Returns the directories of an RPATH or RUNPATH, with `$ORIGIN` and other tokens expanded.
+    /// Returns the directories of an RPATH or RUNPATH, with expanded tokens (see `expand`). Empty elements are left
+    /// out.
     fn dirs(&self, list: Option<&[u8]>, origin: &[u8]) -> Vec<Vec<u8>> {
         let list = list.unwrap_or_default();
         let dirs = list.split(|&byte| byte == b':');
@@ -342,7 +347,7 @@ impl<'a> Loader<'a> {
     }
 
     /// Expands `$ORIGIN`, `$LIB` and `$PLATFORM` in a path. Returns one path for each value that `$LIB` has in a
-    /// distribution.
+    /// distribution, or only `path` if it has no `$`.
     fn expand(&self, path: &[u8], origin: &[u8]) -> Vec<Vec<u8>> {
         if !path.contains(&b'$') {
             return vec![path.to_vec()];
@@ -367,7 +372,7 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// Returns the directory of a path.
+/// Returns the directory of a path; empty if the path has no slash.
 fn parent(path: &[u8]) -> &[u8] {
     let slash = path.iter().rposition(|&byte| byte == b'/');
     &path[..slash.unwrap_or(0)]

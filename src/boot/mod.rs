@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Follows a boot through the files of an initramfs, from PID 1 to the switch to the real root.
 //!
-//! The rules are those of the programs that run in an initramfs; each file names the source of its rules. The checks
-//! decide the severity of a fault. Invariant: no input causes a panic, or more work than the limits in each file allow.
+//! The rules are those of the kernel and of the programs in an initramfs, for example systemd, udev and glibc's dynamic
+//! linker. A file that implements such rules names their source. The checks decide the severity of a fault. Invariant:
+//! no input causes a panic, or more work than the limits in each file allow.
 
 mod binfmt;
 mod command;
@@ -43,11 +44,11 @@ use crate::initramfs::{Facts, Inventory};
 /// The trace of a boot through one initramfs.
 #[derive(Debug)]
 pub struct Trace<'a> {
-    /// The units that the boot starts; `None` if `/init` is not systemd.
+    /// The units that the boot starts; `None` if `/init` neither is nor executes systemd.
     pub booted: Option<Booted>,
-    /// udev's rules.
+    /// The udev rules in the initramfs.
     pub rules: Rules,
-    /// All files that the boot uses.
+    /// The files that the boot may use, each with the file that uses it.
     pub graph: Graph<'a>,
 }
 

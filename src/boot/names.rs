@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Names of units: their types, templates, instances, and the names of their drop-in directories.
+//! Names of units (`src/basic/unit-name.c`, v257): types, templates, instances, specifiers, and the directories of
+//! units and drop-ins.
 
 /// Maximum length of a name (bytes); systemd's `UNIT_NAME_MAX` of 256 includes the NUL.
 const NAME_MAX: usize = 255;
 
-/// The directories of units, the one with the highest precedence first.
+/// The directories of an initramfs with unit files, the one with the highest precedence first.
 pub const UNIT_DIRS: [&str; 6] = [
     "etc/systemd/system.control",
     "etc/systemd/system",
@@ -38,7 +39,7 @@ pub fn is_unit(name: &[u8]) -> bool {
         && name.iter().all(is_part)
 }
 
-/// Returns the type of a unit, with the dot.
+/// Returns the type of a unit, with the dot; empty if the name has no dot.
 pub(super) fn type_of(name: &[u8]) -> &[u8] {
     let dot = name.iter().rposition(|&byte| byte == b'.');
     dot.map_or(b"", |dot| &name[dot..])
@@ -62,8 +63,8 @@ pub(super) fn instance(name: &[u8]) -> &[u8] {
     at.map_or(b"", |at| &stem[at + 1..])
 }
 
-/// Returns the names whose `.d` directories contain drop-ins of the unit `name`: the name itself, its template, its
-/// prefixes up to each dash, and its type.
+/// Returns the names whose `.d` directories contain drop-ins of the unit `name`, the one with the highest precedence
+/// first: the name itself, its template, its prefixes that end with a dash, and its type without the dot.
 pub(super) fn of_drop_ins(name: &[u8]) -> Vec<Vec<u8>> {
     let kind = type_of(name);
     let mut names = vec![name.to_vec()];
@@ -80,8 +81,8 @@ pub(super) fn of_drop_ins(name: &[u8]) -> Vec<Vec<u8>> {
     names
 }
 
-/// Expands `%%`, `%n`, `%N`, `%i` and `%p` in `text` for the unit `name`. `None` for other specifiers, whose values are
-/// known only at run time.
+/// Expands `%%`, `%n`, `%N`, `%i` and `%p` in `text` for the unit `name`. `None` for any other specifier, and for a `%`
+/// at the end.
 pub(super) fn expand(text: &[u8], name: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.iter();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Ordering cycles in the jobs of a boot (`transaction_verify_order_one`, v257): systemd removes an optional
-//! job from the cycle, and refuses the transaction if the cycle has none.
+//! Ordering cycles and conflicts in the transactions of a boot (`src/core/transaction.c`, v257). A transaction consists
+//! of the jobs that systemd starts together. From an ordering cycle, systemd removes an optional job; if the cycle has
+//! none, systemd refuses the transaction (`transaction_verify_order_one`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +21,7 @@ pub struct Cycle {
 }
 
 impl Boot {
-    /// Returns the ordering cycles in all transactions.
+    /// Returns the ordering cycles in the first [`ROOTS_MAX`] transactions, sorted and without duplicates.
     pub fn cycles(&self) -> Vec<Cycle> {
         let mut cycles = BTreeSet::new();
         for root in self.roots() {
@@ -42,7 +43,7 @@ impl Boot {
     }
 
     /// Returns pairs of jobs in one transaction that systemd cannot run together (`transaction_ensure_mergeable`):
-    /// systemd drops one job of the pair, or refuses the transaction.
+    /// systemd drops one job of the pair, or refuses the transaction. A pair in several transactions is repeated.
     pub fn conflicts(&self) -> Vec<(usize, usize)> {
         let mut found = Vec::new();
         for root in self.roots() {
@@ -57,7 +58,7 @@ impl Boot {
         found
     }
 
-    /// Returns the jobs that begin a transaction.
+    /// Returns the jobs that begin a transaction, at most [`ROOTS_MAX`].
     fn roots(&self) -> impl Iterator<Item = usize> {
         let mut roots = BTreeSet::from([0]);
         let jobs = self.jobs.iter().enumerate();
@@ -69,7 +70,7 @@ impl Boot {
         roots.take(ROOTS_MAX)
     }
 
-    /// Returns the jobs that start together with `root`.
+    /// Returns the jobs of the transaction that `root` begins.
     fn transaction(&self, root: usize) -> BTreeSet<usize> {
         let mut all = BTreeSet::new();
         let mut todo = vec![root];
@@ -83,7 +84,7 @@ impl Boot {
         all
     }
 
-    /// Returns, for each of `jobs`, those of `jobs` that it waits for.
+    /// Returns, for each of `jobs` that waits for others of `jobs`, these others.
     fn waits(&self, jobs: &BTreeSet<usize>) -> BTreeMap<usize, Vec<usize>> {
         let mut waits: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for &at in jobs {

@@ -2,8 +2,8 @@
 //! The units that a boot may start: those that `default.target` and the targets of the initramfs lead to, and those
 //! that a generator, a udev rule, a hook or `/init` names.
 //!
-//! The result has too many units rather than too few: every unit that a reached unit names counts, except in settings
-//! that order units or stop them.
+//! The result has too many units rather than too few: every unit that a reached unit names counts, except in the lines
+//! of [`ORDERING`].
 
 use std::collections::HashSet;
 
@@ -11,7 +11,8 @@ use super::names::{TYPES, UNIT_DIRS, template};
 use crate::bytes::basename;
 use crate::initramfs::{EntryType, Inventory};
 
-/// The units at which each boot begins, and those that dracut and systemd start by name.
+/// The units with which systemd begins (`initrd.target` in an initramfs, else `default.target`), and those of the
+/// switch to the real root.
 const ROOTS: [&[u8]; 4] = [
     b"default.target",
     b"initrd.target",
@@ -30,7 +31,8 @@ const ORDERING: [&[u8]; 7] = [
     b"#",
 ];
 
-/// Returns the names of the units that a boot can start. `others` are texts or programs that can start units by name.
+/// Returns the names of the units that a boot can start; not all of them exist. `others` are texts or programs that can
+/// start units by name.
 pub(super) fn units<'a>(
     inventory: &'a Inventory,
     others: impl Iterator<Item = &'a [u8]>,
@@ -69,7 +71,7 @@ pub(super) fn units<'a>(
     reached
 }
 
-/// Returns the units that a unit's text can start.
+/// Returns the words in a unit's text that can be names of units, except in the lines of [`ORDERING`].
 fn started(text: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     let lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
     let lines = lines.filter(|line| !ORDERING.iter().any(|start| line.starts_with(start)));
@@ -84,7 +86,8 @@ fn names(text: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     words.map(<[u8]>::to_vec)
 }
 
-/// Returns the path and the text of each file of a unit: in each directory, its drop-ins and then its unit file.
+/// Returns the path and the text of each file of a unit: in each directory, its drop-ins and then its unit file. Files
+/// whose text was not kept are left out.
 pub(super) fn texts<'a>(inventory: &'a Inventory, unit: &[u8]) -> Vec<(&'a [u8], &'a [u8])> {
     let mut files = Vec::new();
     for own in paths(unit) {
@@ -107,7 +110,8 @@ fn paths(unit: &[u8]) -> impl Iterator<Item = Vec<u8>> {
         .map(move |dir| [dir.as_bytes(), b"/", unit].concat())
 }
 
-/// Returns the path and the text of a unit's file; `None` if there is no file, or if it is empty and masks the unit.
+/// Returns the path and the text of a unit's file; `None` if there is no file, or if it masks the unit. The text is
+/// empty if it was not kept.
 fn text<'a>(inventory: &'a Inventory, unit: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let place = paths(unit).find(|path| inventory.resolve_link(path).is_ok())?;
     let (path, node) = inventory.resolve(&place).ok()?;
@@ -115,7 +119,7 @@ fn text<'a>(inventory: &'a Inventory, unit: &[u8]) -> Option<(&'a [u8], &'a [u8]
     Some((path, content.data.as_deref().unwrap_or_default()))
 }
 
-/// Returns whether the initramfs has the unit or its template, masked or not.
+/// Returns whether a file of the unit or of its template exists, also an empty one, which masks the unit.
 pub fn has_unit(inventory: &Inventory, unit: &[u8]) -> bool {
     let is_in = |name: &[u8]| paths(name).any(|path| inventory.resolve(&path).is_ok());
     is_in(unit) || template(unit).is_some_and(|name| is_in(&name))

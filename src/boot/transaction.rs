@@ -2,7 +2,8 @@
 //! The jobs of a boot: the units that systemd starts from `initrd.target` to the switch to the real root
 //! (`src/core/transaction.c`, v257).
 //!
-//! Most units that generators write are unknown, so a mount, device or swap without a file counts as present.
+//! Most units that generators write are unknown. A unit without a file therefore counts as present if its type is in
+//! [`MADE`], or if its name has an `@`.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -31,7 +32,8 @@ const MADE: [&[u8]; 6] = [
     b".automount",
 ];
 
-/// Names of units to load, each with the number of the job that refers to it and the kind of dependency.
+/// Names of units to load, each with the number of the job that refers to it and the kind of dependency; `None` for the
+/// first unit.
 type Todo = VecDeque<(Vec<u8>, Option<(usize, Dependency)>)>;
 
 /// The reason why a unit does not work.
@@ -56,22 +58,20 @@ pub enum Fault {
 /// The outcome of starting a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// It starts.
     Runs,
     /// A condition prevents its start, which is not a failure.
     Skipped,
-    /// It fails.
     Fails,
-    /// A transaction that requires the unit is refused.
+    /// systemd cannot load the unit or refuses to start it, and refuses each transaction that requires the unit.
     Unloadable,
 }
 
-/// A unit that a boot starts.
+/// A unit that `initrd.target` leads to.
 #[derive(Debug)]
 pub struct StartJob {
     /// The unit.
     pub unit: Unit,
-    /// The first job that starts this one, and the kind of the dependency; `None` if systemd starts this one first.
+    /// The first job that leads to this one, and the kind of the dependency; `None` for the job of `initrd.target`.
     pub from: Option<(usize, Dependency)>,
     /// The fault of the unit itself.
     pub fault: Option<Fault>,
@@ -85,7 +85,8 @@ pub struct StartJob {
 pub enum Reach {
     /// The command runs. These jobs lead to it, from the first one to the one that runs it.
     Runs(Vec<usize>),
-    /// These jobs lead to the command, but one of them, or a unit that one of them requires, does not start.
+    /// These jobs lead to the command. One of them, or a unit that one of them requires, does not start, or the kernel
+    /// cannot execute the command.
     Broken(Vec<usize>),
     /// No job leads to the command.
     Never,
@@ -98,7 +99,7 @@ impl StartJob {
     }
 }
 
-/// The units that a boot starts.
+/// The jobs of a boot.
 #[derive(Debug)]
 pub struct Boot {
     /// The jobs; the first one starts `initrd.target`.
@@ -230,8 +231,8 @@ impl Boot {
         refused
     }
 
-    /// Propagates failures to the units that require a failed unit. If the failed unit cannot be loaded, all of these
-    /// units fail; otherwise only those that start after it.
+    /// Propagates failures to the units that require a failed unit. If the failed unit is [`State::Unloadable`], all of
+    /// these units are, too; otherwise only those that start after it fail.
     fn spread(&mut self) {
         let mut requiring: HashMap<usize, Vec<usize>> = HashMap::new();
         for (at, job) in self.jobs.iter().enumerate() {
@@ -362,7 +363,7 @@ impl Boot {
         self.strict.contains_key(&job)
     }
 
-    /// Returns the number of the job of the unit `name`; `None` if there is none.
+    /// Returns the number of the job of the unit `name`, which is not an alias; `None` if there is none.
     pub fn job(&self, name: &[u8]) -> Option<usize> {
         self.jobs.iter().position(|job| job.unit.name == name)
     }

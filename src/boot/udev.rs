@@ -23,13 +23,13 @@ const DIRS: [&[u8]; 4] = [
     b"lib/udev/rules.d",
 ];
 
-/// The maximum number of tokens of all files. Real images have about 3,000.
+/// The maximum number of tokens in all files together. Real images have about 3,000.
 const TOKENS_MAX: usize = 200_000;
 
-/// The maximum length of a line (bytes, `UDEV_LINE_SIZE`).
+/// The maximum length of a line with its continuation lines (bytes, `UDEV_LINE_SIZE`).
 const LINE_MAX: usize = 16 << 10;
 
-/// One `KEY{attribute}OPERATOR"value"`.
+/// One condition or assignment of a rule: `KEY{attribute}OPERATOR"value"`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     /// The key.
@@ -38,7 +38,7 @@ pub struct Token {
     pub attribute: Option<Vec<u8>>,
     /// `==`, `!=`, `=`, `+=`, `-=`, `:=`.
     pub operator: &'static [u8],
-    /// The value, without its quotes.
+    /// The value, without its quotes. The escapes of a value `e"…"` are kept as they are written.
     pub value: Vec<u8>,
     /// Whether the case of letters does not matter (`i"…"`).
     pub(super) ignores_case: bool,
@@ -60,10 +60,10 @@ impl Token {
     }
 }
 
-/// A rule.
+/// A rule: a line, joined with its continuation lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// Its tokens.
+    /// Its conditions and assignments, in order.
     pub tokens: Vec<Token>,
 }
 
@@ -83,9 +83,9 @@ impl Rule {
 /// A line that udev ignores, as a whole or only its `GOTO`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
-    /// The file.
+    /// The path of the file, before links are resolved.
     pub path: Vec<u8>,
-    /// The line's number.
+    /// The number of the line, from 1; of joined lines, the first.
     pub line: usize,
     /// The reason.
     pub why: String,
@@ -195,7 +195,7 @@ impl Rules {
     }
 }
 
-/// Returns whether a path leads to a file, or to `/dev/null`, which masks files with the same name.
+/// Returns whether a path leads to something that exists, or to `/dev/null`, which masks files with the same name.
 fn leads_somewhere(inventory: &Inventory, path: &[u8]) -> bool {
     match inventory.resolve(path) {
         Ok(_) => true,
@@ -205,7 +205,7 @@ fn leads_somewhere(inventory: &Inventory, path: &[u8]) -> bool {
 }
 
 /// Returns the lines that are neither empty nor comments, each with its number. A line that ends with a backslash is
-/// joined with the next line.
+/// joined with the next line; at the end of the file it is dropped.
 fn lines(text: &[u8]) -> Vec<(usize, Vec<u8>)> {
     let mut lines = Vec::new();
     let mut joined: Option<(usize, Vec<u8>)> = None;
@@ -285,8 +285,8 @@ fn token(text: &[u8]) -> Option<(Token, &[u8])> {
     Some((token, rest))
 }
 
-/// Splits a value from the text after its closing quote; `None` if a quote or an escape is invalid. The escapes of a
-/// value `e"…"` are kept as they are written.
+/// Splits a value from the text after its closing quote; `None` if there is no such quote, or an escape of `e"…"` is
+/// invalid. These escapes are kept as they are written. In any other value, `\"` becomes `"`.
 fn value(text: &[u8], is_escaped: bool) -> Option<(Vec<u8>, &[u8])> {
     let mut value = Vec::new();
     let mut at = 0;

@@ -13,9 +13,10 @@ use super::unit_file::{Assignment, UnitFile, is_true};
 /// A kind of reference from one unit to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Dependency {
-    /// The unit fails with the other one: `Requires=`, `Requisite=`, `BindsTo=`.
+    /// The unit fails if the other one does: `Requires=`, `Requisite=`, `BindsTo=`, a link in `NAME.requires/`.
     Requires,
-    /// The unit starts the other one: `Wants=`, `Upholds=`, `OnSuccess=`, `Sockets=`.
+    /// The unit starts the other one: `Wants=`, `Upholds=`, `OnSuccess=`, `Sockets=`, a socket's `Service=`, a link in
+    /// `NAME.wants/` or `NAME.upholds/`.
     Wants,
     /// The unit starts after the other one.
     After,
@@ -30,30 +31,31 @@ pub enum Dependency {
 /// The result of loading a unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Load {
-    /// The unit exists.
+    /// systemd accepts the unit.
     Loaded,
-    /// No file with the unit's name exists.
+    /// No file is found for the unit's name, its template or its alias.
     NotFound,
     /// An empty file, a device or a link to `/dev/null` replaces the unit; the path.
     Masked(Vec<u8>),
     /// systemd refuses the unit; the reason.
     Bad(String),
-    /// The unit's text was not kept, or exceeds the limits.
+    /// The text of the unit or of a drop-in was not kept, or the units together have too many dependencies.
     Unread,
 }
 
-/// A unit.
+/// A unit, merged from its unit file and its drop-ins.
 #[derive(Debug)]
 pub struct Unit {
     /// Its name, with aliases resolved.
     pub name: Vec<u8>,
-    /// The path of its file, without links; empty if the unit has no file.
+    /// The path of the unit file, without links; of a masked unit, the file that the mask hides. Empty if there is no
+    /// such file, or its text was not kept.
     pub path: Vec<u8>,
     /// The result of loading it.
     pub load: Load,
     /// The first line that systemd ignores: the line's file, its number and the reason.
     pub ignored: Option<(Vec<u8>, usize, &'static str)>,
-    /// The units to which it refers, in the order of the assignments.
+    /// The units to which it refers, each once for each kind of reference.
     pub dependencies: Vec<(Dependency, Vec<u8>)>,
     pub(super) conditions: Vec<Condition>,
     pub(super) asserts: Vec<Condition>,
@@ -192,7 +194,7 @@ impl Unit {
         self.add_all(kind, &it.value);
     }
 
-    /// Adds the units that a value names. Quotes are a part of a name, which is then invalid
+    /// Adds the units that a value names. Invalid names are left out; quotes are a part of a name, and make it invalid
     /// (`config_parse_unit_deps`).
     fn add_all(&mut self, kind: Dependency, names: &[u8]) {
         for word in names
@@ -242,7 +244,7 @@ impl Unit {
     }
 
     /// Adds the results that depend on all files of the unit: whether systemd refuses the unit, the units that its
-    /// commands start, and the default dependencies.
+    /// commands start, and the dependencies that systemd adds by itself.
     pub(super) fn finish(&mut self) {
         if self.load == Load::Loaded
             && let Some(why) = self.refusal()

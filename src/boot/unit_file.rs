@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The lines of a unit file, as systemd's `config_parse` reads them (`src/shared/conf-parser.c`, v257).
 //!
-//! systemd ignores a line without `=` and an assignment before the first section, and logs a warning. A header without
-//! its `]` makes the whole file unusable.
+//! systemd ignores an assignment before the first section, a line without `=` and a line that is not UTF-8, and logs a
+//! warning. A header without its `]`, or a line that is too long, makes the whole file unusable.
 
 use std::borrow::Cow;
 
@@ -12,10 +12,8 @@ const LINE_MAX: usize = 1 << 20;
 /// The maximum number of assignments in one file. systemd's own units have at most about 60.
 const ASSIGNMENTS_MAX: usize = 20_000;
 
-/// One assignment.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Assignment<'a> {
-    /// The section's name.
     pub(super) section: Vec<u8>,
     pub(super) key: Cow<'a, [u8]>,
     pub(super) value: Cow<'a, [u8]>,
@@ -25,17 +23,18 @@ pub(super) struct Assignment<'a> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct UnitFile<'a> {
     pub(super) assignments: Vec<Assignment<'a>>,
-    /// The number of the first line that systemd ignores, and the reason.
+    /// The number of the first line that systemd ignores, and the reason. The number is 0 for a continuation line at
+    /// the end of the file.
     pub(super) ignored: Option<(usize, &'static str)>,
 }
 
-/// The reason why systemd rejects a file.
+/// The reason why a unit file is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadFile {
-    /// A header has no `]`.
+    /// A header has no `]`; the number of its line, or 0 as in [`UnitFile::ignored`].
     #[error("line {0} starts a section and has no `]`")]
     Header(usize),
-    /// A line is too long.
+    /// A line, with its continuation lines, is longer than [`LINE_MAX`].
     #[error("line {0} is longer than 1 MiB")]
     Long(usize),
     /// More than [`ASSIGNMENTS_MAX`] assignments, a limit of this parser.
@@ -46,7 +45,7 @@ pub enum BadFile {
 /// Parses a unit file.
 ///
 /// # Errors
-/// When systemd rejects the file, or the file has too many assignments.
+/// When systemd rejects the file, or the file has more than [`ASSIGNMENTS_MAX`] assignments.
 pub(super) fn parse(text: &[u8]) -> Result<UnitFile<'_>, BadFile> {
     let mut file = UnitFile::default();
     let mut section: Option<Vec<u8>> = None;

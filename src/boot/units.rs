@@ -36,7 +36,7 @@ const ALIASES_MAX: usize = 16;
 enum Location {
     /// A file; its path without links.
     File(Vec<u8>),
-    /// A link to a unit with another name.
+    /// A link to a unit with another name; this name.
     Alias(Vec<u8>),
     /// An empty file, a device, or a link to one or to `/dev/null`; the path of the mask.
     Mask(Vec<u8>),
@@ -47,11 +47,11 @@ enum Location {
 /// The units of an initramfs.
 pub struct Units<'a> {
     inventory: &'a Inventory,
-    /// The first location of each name.
+    /// The location with the highest precedence, by name.
     places: HashMap<Vec<u8>, Location>,
-    /// The path of the next file with each name, which the first location hides.
+    /// For a name with several locations, the path of the first file after the location in `places`.
     hidden: HashMap<Vec<u8>, Vec<u8>>,
-    /// The aliases of a name.
+    /// The names of links, by the name of the unit that they lead to.
     aliases: HashMap<Vec<u8>, Vec<Vec<u8>>>,
     /// Directories that belong to a unit, by their names: `x.service.d`, `x.target.wants`.
     beside: HashMap<Vec<u8>, Vec<Vec<u8>>>,
@@ -92,7 +92,8 @@ impl<'a> Units<'a> {
     }
 
     /// Adds the units that systemd-fstab-generator writes for a root on a disk (`fstab-generator.c`, `generator.c`,
-    /// v257). Units in `etc/` take precedence over them.
+    /// v257), if the initramfs has this generator. The file system is checked if there is a program `fsck`. Units in
+    /// `etc/` and aliases take precedence over the added units.
     fn generate(&mut self) {
         let is_there = |name: &[u8]| {
             let found = program(self.inventory, name);
@@ -175,7 +176,8 @@ impl<'a> Units<'a> {
         }
     }
 
-    /// Returns the name of the unit after its aliases are resolved, and its location.
+    /// Returns the name of the unit after its aliases are resolved, and its location; `None` if there is none, or more
+    /// than [`ALIASES_MAX`] aliases lead to each other.
     fn id(&self, name: &[u8]) -> (Vec<u8>, Option<&Location>) {
         let mut id = name.to_vec();
         for _ in 0..ALIASES_MAX {
@@ -207,7 +209,8 @@ impl<'a> Units<'a> {
             Some(Location::File(path)) => self.read(&mut unit, path, true),
             Some(Location::Mask(path)) => {
                 unit.load = Load::Masked(path.clone());
-                // The dependencies of the unit are read from the file that the mask hides.
+                // The settings come from the file that the mask hides, so that the units that the mask prevents are
+                // known.
                 if let Some(hidden) = self.hidden.get(&id) {
                     self.read(&mut unit, hidden, true);
                 }
@@ -285,7 +288,7 @@ impl<'a> Units<'a> {
     }
 
     /// Adds the settings of a file to the unit. systemd refuses a unit whose unit file (`is_fragment`) is invalid, and
-    /// ignores an invalid drop-in.
+    /// ignores an invalid drop-in. If the text was not kept, [`Load::Loaded`] becomes [`Load::Unread`].
     fn read(&self, unit: &mut Unit, path: &[u8], is_fragment: bool) {
         let node = self.inventory.resolve(path).ok();
         let content = node.and_then(|(_, node)| self.inventory.content(node));

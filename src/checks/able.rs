@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The drivers of the initramfs and its kernel: included in the initramfs, built in, on disk, or blocked.
+//! Determines which drivers the initramfs and its kernel have: included in the initramfs, built in or on disk. An
+//! included driver can be blocked by modprobe's configuration or by kernel arguments.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -19,10 +20,14 @@ pub(super) const INSTALL: Remedy = Remedy::ThenRebuild(
 
 /// The drivers that the initramfs and its kernel have.
 pub(super) struct Able<'a> {
+    /// Modules of this kernel in the initramfs.
     pub(super) inside: BTreeSet<ModuleName>,
     pub(super) modprobe: Modprobe<'a>,
+    /// Built-in drivers; an empty list if `modules.builtin` does not exist.
     pub(super) builtin: Cow<'a, ModuleList>,
+    /// `modules.order`; `None` if the file does not exist.
     pub(super) order: Option<Cow<'a, ModuleList>>,
+    /// Modules on disk; `None` without a tree.
     pub(super) on_disk: Option<BTreeSet<ModuleName>>,
 }
 
@@ -62,8 +67,9 @@ impl<'a> Able<'a> {
         self.inside.contains(name) || self.builtin.contains(name)
     }
 
-    /// Returns whether the kernel was built with this driver as a module: `modules.order` lists the driver, or, without
-    /// that file, the driver is on disk. `modules.order` does not list out-of-tree modules.
+    /// Returns whether the kernel was built with this driver as a module: `modules.order` lists the driver. Without
+    /// that file, a driver on disk counts, and without a tree any driver. `modules.order` does not list out-of-tree
+    /// modules.
     pub(super) fn exists(&self, name: &ModuleName) -> bool {
         match &self.order {
             Some(order) => order.contains(name),
@@ -78,7 +84,8 @@ impl<'a> Able<'a> {
             .is_none_or(|names| names.contains(name))
     }
 
-    /// Returns whether the kernel has this driver as a module, built with the kernel or out-of-tree.
+    /// Returns whether the kernel has this driver as a module, built with the kernel or out-of-tree; `true` without a
+    /// tree.
     pub(super) fn is_anywhere(&self, name: &ModuleName) -> bool {
         self.exists(name) || self.is_on_disk(name)
     }
@@ -99,7 +106,8 @@ impl<'a> Able<'a> {
         ModuleName::new(name.as_bytes()).is_some_and(loads)
     }
 
-    /// Returns whether a driver with this alias is included or built in, and not blocked.
+    /// Returns whether a driver with this alias is included or built in, and not blocked. The aliases are those in the
+    /// tree's lists, so the result is `false` without a tree.
     pub(super) fn serves(&self, alias: &str) -> bool {
         let serve = self.modprobe.serving(alias.as_bytes());
         serve
@@ -115,7 +123,7 @@ impl<'a> Able<'a> {
         }
     }
 
-    /// Returns the text of a finding about missing drivers, of which one would suffice, and the remedy.
+    /// Returns the state and the remedy for a finding about missing drivers, of which one would suffice.
     pub(super) fn state_of_missing(&self, names: &[&str]) -> (&'static str, Remedy) {
         let names = names.iter();
         let names: Vec<_> = names
@@ -135,8 +143,8 @@ impl<'a> Able<'a> {
         }
     }
 
-    /// Returns the reason why the first blocked driver among these cannot be loaded. Only drivers in the initramfs
-    /// count; `None` if none of them is blocked.
+    /// Returns the reason why the first of these drivers that is in the initramfs and blocked cannot be loaded. `None`
+    /// if there is no such driver.
     pub(super) fn why_not(&self, names: &[&str]) -> Option<String> {
         names.iter().find_map(|name| {
             let driver = ModuleName::new(name.as_bytes())?;

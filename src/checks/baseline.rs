@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Facts about an earlier initramfs, with which a later one is compared: the base's, read before anything changes, or
-//! one that the user names.
+//! Facts about an earlier initramfs, with which a later one is compared: the base's, read before anything changes, that
+//! of the booted deployment, or one that the user names.
 //!
-//! A baseline is small, because it contains names and sizes, but no file contents. The checks derive the findings.
+//! A baseline is small, because it contains names, sizes and versions, but no file contents.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,32 +17,32 @@ use crate::kernel::modules::{ModuleList, ModuleName};
 pub struct Baseline {
     /// Size of the initramfs file in bytes.
     pub size: u64,
-    /// Size of all unpacked files in bytes.
+    /// Size of all unpacked files in bytes; 0 if it is not known.
     #[serde(default)]
     pub unpacked: u64,
     /// The included drivers, with their paths relative to the kernel's directory.
     pub drivers: BTreeMap<ModuleName, Vec<u8>>,
-    /// The built-in drivers, with their paths relative to the kernel's directory.
+    /// The built-in drivers in the included `modules.builtin`, with their paths relative to the kernel's directory.
     pub builtin: BTreeMap<ModuleName, Vec<u8>>,
-    /// The names of the included dracut modules.
+    /// The names of the included dracut modules; empty if the initramfs does not list them.
     pub dracut_modules: Vec<String>,
     /// The version of dracut that built the initramfs; `None` if it is not known.
     pub dracut_version: Option<String>,
-    /// The names of systemd's units.
+    /// The names of the unit files of systemd in the initramfs.
     pub units: BTreeSet<String>,
-    /// The names of programs.
+    /// The names of the files in the initramfs's directories of programs.
     #[serde(default)]
     pub programs: BTreeSet<String>,
-    /// Firmware files, relative to `usr/lib/firmware`, without a compression suffix.
+    /// Paths of firmware files in the initramfs, relative to `usr/lib/firmware` and without a compression suffix.
     pub firmware: BTreeSet<Vec<u8>>,
     /// Whether `vmlinuz` was signed; `None` if there was no `vmlinuz`, or if it could not be read.
     pub signed: Option<bool>,
-    /// Out-of-tree modules of the kernel on disk.
+    /// Out-of-tree modules on disk, in the directory of the kernel.
     pub kmods: BTreeSet<ModuleName>,
-    /// The program that sets up the root.
+    /// The program in the initramfs that sets up the root; ostree's if there is none.
     #[serde(default)]
     pub root_setup: RootSetup,
-    /// Kinds of early microcode and ACPI tables, which the kernel reads before it unpacks the initramfs.
+    /// The kinds of files that the kernel reads before it unpacks the initramfs: microcode and ACPI tables.
     #[serde(default)]
     pub early: BTreeSet<String>,
 }
@@ -57,8 +57,9 @@ impl Baseline {
             .collect()
     }
 
-    /// Reads the facts from an initramfs. `size` is the size of the initramfs file. The facts that its files do not
-    /// contain (`signed`, `kmods` and `early`) stay empty.
+    /// Reads the facts from an initramfs. `size` is the size of the initramfs file in bytes. The inventory does not
+    /// contain the facts `signed`, `kmods` and `early`, so these stay empty. A missing or damaged `modules.builtin`
+    /// counts as empty.
     pub fn of(inventory: &Inventory, size: u64) -> Self {
         let mut baseline = Self {
             size,
@@ -98,7 +99,7 @@ impl Baseline {
     }
 }
 
-/// Returns the size of all unpacked files in bytes.
+/// Returns the size of all unpacked files in bytes. A file with several names (hard links) counts once for each name.
 pub(super) fn unpacked_size(inventory: &Inventory) -> u64 {
     let contents = inventory
         .nodes()
@@ -114,7 +115,7 @@ pub(super) fn relative(path: &[u8]) -> Option<&[u8]> {
     Some(&below[slash + 1..])
 }
 
-/// Returns the names of units in all directories of units.
+/// Returns the names of the unit files and of links to them in [`UNIT_DIRS`].
 pub(super) fn units(inventory: &Inventory) -> BTreeSet<String> {
     let mut units = BTreeSet::new();
     for dir in UNIT_DIRS {
@@ -127,7 +128,7 @@ pub(super) fn units(inventory: &Inventory) -> BTreeSet<String> {
     units
 }
 
-/// Returns the names of the files in the directories of programs.
+/// Returns the names of the files and links in the directories of programs.
 pub(super) fn programs(inventory: &Inventory) -> BTreeSet<String> {
     let dirs = ["usr/bin", "usr/sbin", "usr/lib/systemd"].iter();
     let files = dirs.flat_map(|dir| inventory.children(dir.as_bytes()));
@@ -137,7 +138,8 @@ pub(super) fn programs(inventory: &Inventory) -> BTreeSet<String> {
         .collect()
 }
 
-/// Returns the firmware files, relative to `usr/lib/firmware` and without a compression suffix.
+/// Returns the paths of firmware files and of links to them, relative to `usr/lib/firmware` and without a compression
+/// suffix.
 fn firmware(inventory: &Inventory) -> BTreeSet<Vec<u8>> {
     let files = inventory.nodes().filter_map(|(path, node)| {
         let below = path.strip_prefix(b"usr/").unwrap_or(path);

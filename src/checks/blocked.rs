@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finds drivers that the initramfs's modprobe configuration prevents from being loaded, as hardening guides recommend:
-//! `install erofs /bin/false`, `blacklist usb-storage`.
+//! Finds drivers that modprobe's configuration in the initramfs, or a kernel argument, prevents from being loaded.
+//! Hardening guides recommend such lines: `install erofs /bin/false`, `blacklist usb-storage`. An option with a value
+//! that the module does not accept has the same effect.
 //!
 //! The rules are those of libkmod (`libkmod-module.c`), the library of modprobe and udev. A `blacklist` line applies
 //! only to the requested module, an `install` line also to the modules that this module depends on. libkmod ignores the
-//! `install` line for a module with a softdep that resolves to a module. `tests/it/modprobe.rs` compares the results
+//! `install` line of a module with a softdep that resolves to a module. `tests/it/modprobe.rs` compares the results
 //! with `modprobe -b -n -v`.
 
 use std::collections::BTreeMap;
@@ -36,11 +37,13 @@ pub(super) struct Modprobe<'a> {
     /// Modules that the kernel itself refuses to load (`module_blacklist=`), each with the file that contains the
     /// argument.
     refused: Vec<(ModuleName, &'a str)>,
+    /// The dependencies that the initramfs's modprobe reads; `None` if the lists are missing or damaged.
     dep: Option<&'a ModulesDep>,
     /// The parameters of modules for which the configuration sets options; `None` without a tree.
     parameters: Option<&'a ModuleParameters>,
     /// The aliases in the tree's `modules.alias`; `None` without a tree or without that file.
     aliases: Option<&'a Aliases>,
+    /// The aliases in the tree's `modules.builtin.modinfo`; `None` without a tree or without that file.
     builtin_aliases: Option<&'a Aliases>,
 }
 
@@ -64,8 +67,8 @@ impl<'a> Modprobe<'a> {
         })
     }
 
-    /// Returns the reason why modprobe or the kernel does not load the module `name`; `None` if the module is loaded.
-    /// The caller excludes built-in modules.
+    /// Returns the reason why modprobe or the kernel does not load the module `name`, or a module that it depends on;
+    /// `None` if the module is loaded. The caller excludes built-in modules.
     pub(super) fn why_not(&self, name: &ModuleName, builtin: &ModuleList) -> Option<String> {
         let file = self.conf.blacklisted_by(name);
         if let Some(file) = file.or_else(|| self.refused_by(name)) {
@@ -114,15 +117,16 @@ impl<'a> Modprobe<'a> {
     }
 
     /// Returns the file with the first line such as `alias virtio:* off`, if such lines redirect all devices of the
-    /// driver to another module. `None` if a device still loads the driver, or if the driver's aliases are not known.
+    /// driver to another module. `None` if a device still loads the driver, or if no alias of a device is known for the
+    /// driver.
     fn redirected_by_device(&self, name: &ModuleName) -> Option<&str> {
-        // The alias of a device begins with the name of a bus and a colon. udev requests no other aliases, such as
-        // `fs-xfs`.
+        // The alias of a device begins with the name of a bus and a colon. udev requests only such aliases; the kernel
+        // requests others, such as `fs-xfs`.
         let own = self.aliases?.iter().filter(|(_, module)| *module == name);
         let own = own.filter(|(pattern, _)| pattern.contains(&b':'));
         let mut first = None;
         for (pattern, _) in own {
-            // Construct the alias of a device that matches the pattern.
+            // This alias of a device matches the pattern.
             let device: Vec<u8> = pattern
                 .iter()
                 .map(|&byte| match byte {
@@ -136,7 +140,7 @@ impl<'a> Modprobe<'a> {
         first
     }
 
-    /// Returns the modules that have this alias, according to the tree's lists.
+    /// Returns the modules that have this alias, according to the tree's lists; none without a tree.
     pub(super) fn serving(&self, alias: &[u8]) -> Vec<&ModuleName> {
         let lists = [self.aliases, self.builtin_aliases].into_iter().flatten();
         lists.flat_map(|aliases| aliases.resolve(alias)).collect()
@@ -159,8 +163,9 @@ impl<'a> Modprobe<'a> {
         (!loads && !around.any(|target| self.resolves(target, builtin))).then_some(file)
     }
 
-    /// Returns whether libkmod finds a module for the name `target`. libkmod ignores the `install` command of a module
-    /// that has such a name as a softdep.
+    /// Returns whether libkmod resolves the name `target`: it is in the configuration, or it is the name or an alias of
+    /// a module that is built in or in the initramfs. libkmod ignores the `install` command of a module that has such a
+    /// name as a softdep.
     fn resolves(&self, target: &ModuleName, builtin: &ModuleList) -> bool {
         let is_inside = |name: &ModuleName| self.dep.is_some_and(|dep| dep.path_of(name).is_some());
         if self.conf.knows(target) || is_inside(target) || builtin.contains(target) {
@@ -176,7 +181,8 @@ impl<'a> Modprobe<'a> {
     }
 }
 
-/// Returns the paths of the modules in the initramfs for which the configuration sets options that a module may refuse.
+/// Returns the paths of the modules in the initramfs for which the configuration sets options that the kernel would
+/// refuse for some type of parameter.
 pub fn with_options(kver: &Kver, tree: &TreeFacts, inventory: &Inventory) -> Vec<Vec<u8>> {
     let conf = conf(kver, Some(tree), inventory);
     let has_options = |path: &[u8]| {
@@ -191,8 +197,8 @@ pub fn with_options(kver: &Kver, tree: &TreeFacts, inventory: &Inventory) -> Vec
     modules.into_iter().map(<[u8]>::to_vec).collect()
 }
 
-/// Reads the modprobe configuration of the initramfs: the files in [`DIRS`], depmod's `modules.softdep`, the kernel
-/// arguments in `etc/cmdline.d`, and the tree's kernel arguments.
+/// Reads the modprobe configuration of the initramfs: the files `*.conf` in [`DIRS`], depmod's `modules.softdep`, the
+/// kernel argument [`DRACUT`] in `etc/cmdline.d`, and the tree's kernel arguments about modules.
 fn conf(kver: &Kver, tree: Option<&TreeFacts>, inventory: &Inventory) -> Conf {
     const SOFTDEP: &[u8] = b"modules.softdep";
     let mut files = BTreeMap::new();
@@ -224,7 +230,7 @@ fn conf(kver: &Kver, tree: Option<&TreeFacts>, inventory: &Inventory) -> Conf {
     let arguments = tree.map(|tree| tree.kernel_arguments.as_slice());
     for (path, argument) in arguments.unwrap_or_default() {
         conf.add(path, &blacklist(argument.as_bytes(), &[DRACUT, LIBKMOD]));
-        // libkmod passes a kernel argument `MODULE.PARAMETER=VALUE` to the module as an option.
+        // libkmod passes a kernel argument `MODULE.PARAMETER=VALUE` to the module as an option (`libkmod-config.c`).
         let name = argument.split('=').next().unwrap_or_default();
         if let Some(dot) = name.find('.') {
             let options = format!("options {} {}\n", &argument[..dot], &argument[dot + 1..]);
@@ -234,11 +240,12 @@ fn conf(kver: &Kver, tree: Option<&TreeFacts>, inventory: &Inventory) -> Conf {
     conf
 }
 
-/// dracut reads this argument before udev starts, also from etc/cmdline.d (`parse-kernel.sh` of dracut's module
-/// kernel-modules).
+/// The kernel argument with the modules that dracut blacklists. dracut reads it before udev starts, also from
+/// `etc/cmdline.d` (`parse-kernel.sh` of dracut's module kernel-modules).
 const DRACUT: &[u8] = b"rd.driver.blacklist=";
 
-/// libkmod reads this argument from /proc/cmdline (`libkmod-config.c`).
+/// The kernel argument with the modules that libkmod blacklists. libkmod reads it from `/proc/cmdline`
+/// (`libkmod-config.c`).
 const LIBKMOD: &[u8] = b"modprobe.blacklist=";
 
 /// Returns the modules of `module_blacklist=` in the tree's kernel arguments (`kernel/module/main.c`), each with the
@@ -255,7 +262,7 @@ fn refused_modules<'a>(subject: &Subject<'a>) -> Vec<(ModuleName, &'a str)> {
     refused
 }
 
-/// Returns a `blacklist` line for each module that a word of `cmdline` lists. Only words that begin with one of
+/// Returns modprobe's `blacklist` lines for the modules that words of `cmdline` list. Only words that begin with one of
 /// `arguments` are used.
 fn blacklist(cmdline: &[u8], arguments: &[&[u8]]) -> Vec<u8> {
     let words = cmdline.split(u8::is_ascii_whitespace);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that the kernel and the initramfs fit into the space that the user declares for the machines. Without a
-//! declaration nothing is checked, because no limit fits all machines.
+//! Checks that the kernel and the initramfs fit into the space that the user declares for the machines: on `/boot`, on
+//! the EFI system partition and in GRUB's memory. Without a declaration nothing is checked, because no limit fits all
+//! machines.
 
 use super::leaner::{leaner, mib};
 use super::wanted::reserve;
 use super::{Answer, Finding, Severity, Subject};
 
-/// The name of the check that uses the declared sizes.
+/// The name of the check that uses [`Budget`](super::Budget).
 pub const SPACE_CHECK: &str = "boot-space";
 
 pub(super) fn space(subject: &Subject) -> Result<Vec<Finding>, Answer> {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Parses dracut's configuration, `dracut.conf(5)`: the names that it adds and omits.
+//! Parses dracut's configuration, `dracut.conf(5)`: the names of the dracut modules and drivers that it adds and omits,
+//! and the paths of the files that it adds.
 //!
-//! The files are shell scripts; only plain assignments are parsed.
+//! The files are shell scripts. Only assignments at the start of a line are parsed; words with expansions or glob
+//! patterns are skipped.
 
 use std::collections::BTreeSet;
 
@@ -11,17 +13,17 @@ use crate::kernel::modules::ModuleName;
 /// The settings of dracut's configuration that checks use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DracutConf {
-    /// Modules and drivers to omit.
+    /// dracut modules and drivers to omit.
     pub omitted: Omitted,
-    /// dracut's modules to add.
+    /// dracut modules to add.
     pub modules: BTreeSet<String>,
-    /// Drivers to add.
+    /// Drivers to add, also those of `filesystems`.
     pub drivers: BTreeSet<ModuleName>,
-    /// Files to add, as absolute paths.
+    /// Files to add (`install_items`), as absolute paths.
     pub items: BTreeSet<String>,
 }
 
-/// An assignment.
+/// An assignment to a shell variable, with the words of its value.
 struct Assignment {
     name: String,
     words: Vec<String>,
@@ -32,7 +34,8 @@ struct Assignment {
 }
 
 impl DracutConf {
-    /// Adds the assignments of a file. The caller adds files in the order of their names, as dracut reads them.
+    /// Adds the assignments of a file. The caller adds the files in the order in which dracut reads them. An indented
+    /// assignment counts only if it omits something: an omission only prevents findings.
     pub fn add(&mut self, text: &str) {
         for it in assignments(text) {
             let omits = it.name.starts_with("omit_");
@@ -106,7 +109,7 @@ fn assignments(text: &str) -> Vec<Assignment> {
     all
 }
 
-/// Returns the words of a value: quoted text, which can span several lines, or unquoted text up to a comment. Further
+/// Returns the words of a value: quoted text, which can span several lines, and unquoted text up to a comment. Further
 /// lines of quoted text are taken from `lines`.
 fn value_words<'a>(value: &'a str, lines: &mut impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut text = String::new();

@@ -14,7 +14,7 @@ const KINDS: [(&str, &str); 2] = [
     ("ACPI tables", "kernel/firmware/acpi/"),
 ];
 
-/// Returns whether the kernel reads a file with this path before it unpacks the initramfs.
+/// Returns whether the kernel reads files with this path before it unpacks the initramfs.
 pub(super) fn is_read_by_name(path: &[u8]) -> bool {
     KINDS
         .iter()

@@ -51,12 +51,11 @@ pub struct Finding {
     pub found: String,
     /// The state that was expected.
     pub expected: String,
-    /// The remedy.
+    /// The way to correct the defect.
     pub remedy: Remedy,
     /// The severity, if it is lower than the check's.
     pub milder: Option<Severity>,
-    /// The number of defects that this finding stands for; above 1 only if the finding replaces the rest of a long
-    /// list.
+    /// The number of findings that this one replaces at the end of a long list; 1 for any other finding.
     pub count: usize,
 }
 
@@ -77,7 +76,7 @@ impl Finding {
         }
     }
 
-    /// Returns a finding that replaces the rest of a long list: `count` more defects of this kind.
+    /// Returns a finding that replaces the rest of a long list: `count` findings like this one.
     pub(super) fn others(self, count: usize) -> Self {
         Self {
             found: format!("{count} more like the one above"),
@@ -86,7 +85,7 @@ impl Finding {
         }
     }
 
-    /// Lowers the severity of the finding.
+    /// Lowers the severity of the finding to `severity`.
     pub(super) fn only(self, severity: Severity) -> Self {
         Self {
             milder: Some(severity),
@@ -95,11 +94,11 @@ impl Finding {
     }
 }
 
-/// The maximum number of findings of one severity that a check lists.
+/// Maximum number of findings of one severity in a list. A check can return several lists.
 const LISTED: usize = 10;
 
-/// Keeps at most [`LISTED`] findings of each severity, and replaces the rest by one finding with their number. If the
-/// rest is a single finding, it is kept.
+/// Sorts a list by severity, keeps at most [`LISTED`] findings of each severity, and replaces the rest by one finding
+/// with their number. If the rest is a single finding, it is kept.
 pub(super) fn listed(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings.sort_by_key(|finding| finding.milder);
     let mut listed = Vec::new();

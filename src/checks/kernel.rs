@@ -123,15 +123,16 @@ pub fn rpmdb(subject: &Subject) -> Checked {
     Ok(finding.into_iter().chain(absent(subject, rpmdb)).collect())
 }
 
-/// Returns the kernel releases that a package provides.
+/// Returns the kernel releases that a package provides as `kernel-uname-r`.
 fn named_kvers(owner: &Record) -> Vec<&str> {
     let caps = owner.provides.iter();
     let named = caps.filter(|cap| cap.name == "kernel-uname-r");
     named.map(|cap| cap.version.as_str()).collect()
 }
 
-/// Returns findings about packages of kernels whose `vmlinuz` is not on disk: the files were deleted without removing
-/// the packages, or a transaction was interrupted. The image boots, but updates and scanners see two kernels.
+/// Returns warnings about packages of kernels whose `vmlinuz` is not on disk, one for each kernel: the files were
+/// deleted without removing the packages, or a transaction was interrupted. The image boots, but updates and scanners
+/// see several kernels.
 fn absent(subject: &Subject, rpmdb: &Rpmdb) -> Vec<Finding> {
     let Some(tree) = subject.tree else {
         return Vec::new();
@@ -151,8 +152,8 @@ fn absent(subject: &Subject, rpmdb: &Rpmdb) -> Vec<Finding> {
     absent.into_iter().map(finding).collect()
 }
 
-/// Returns the kernels that a package belongs to: it owns the kernel's `vmlinuz`, or provides a capability of the
-/// kernel and owns modules of it.
+/// Returns the releases of the kernels that a package belongs to: the package owns the kernel's `vmlinuz`, or it
+/// provides `…uname-r` of the kernel and owns modules of the kernel.
 fn kernels_of(package: &Record) -> impl Iterator<Item = &str> {
     let has_modules = |kver: &str| package.modules().any(|(dir, _)| dir == kver);
     let with_modules = with_modules(&package.provides, has_modules);

@@ -12,13 +12,12 @@ use super::kmods::Kmod;
 use super::{Answer, Finding, Subject, listed, show};
 use crate::kernel::modules::ModuleName;
 
-/// The directory of firmware.
 const FIRMWARE: &str = "usr/lib/firmware";
 
 /// Upper bound of the compared firmware directories; a module requests files in one or two.
 const DIRS_MAX: usize = 32;
 
-/// The file names in directories of libraries and in directories of firmware, by directory.
+/// The names of the entries in directories of libraries and of firmware, by directory.
 pub type Userland = BTreeMap<String, Vec<String>>;
 
 /// A file with another version than the module.
@@ -50,7 +49,7 @@ pub(super) fn userland(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     Ok(listed(findings.into_values().collect()))
 }
 
-/// Returns the firmware directories whose entries the check compares.
+/// Returns the firmware directories whose entries the check `kmod-userland` compares, at most [`DIRS_MAX`].
 pub fn firmware_dirs(kmods: &[Kmod]) -> BTreeSet<String> {
     let versioned = kmods
         .iter()
@@ -99,8 +98,8 @@ fn others(kmod: &Kmod, version: &str, userland: &Userland) -> Vec<Other> {
 }
 
 /// Returns the product's version from a library's file name, such as `570.144` from `libnvidia-ml.so.570.144`. `None`
-/// if the library is not named after the module, or if the number is an ABI version. In that case `names`, the names in
-/// the library's directory, contain the soname (`libzfs.so.5` for `libzfs.so.5.0.0`).
+/// if the library is not named after the module, or if the number is an ABI version. An ABI version has no dot, or
+/// `names`, the names in the library's directory, contain its soname (`libzfs.so.5` for `libzfs.so.5.0.0`).
 fn library_version<'n>(module: &ModuleName, name: &'n str, names: &[String]) -> Option<&'n str> {
     let (stem, version) = name.strip_prefix("lib")?.split_once(".so.")?;
     let stem = stem.replace('-', "_").into_bytes();
@@ -114,7 +113,7 @@ fn library_version<'n>(module: &ModuleName, name: &'n str, names: &[String]) -> 
     (!sonames.any(|soname| names.contains(&soname))).then_some(version)
 }
 
-/// Returns whether a text consists of several numbers that are separated by dots.
+/// Returns whether a text consists of two or more numbers that are separated by dots.
 fn is_version(text: &str) -> bool {
     let is_number = |it: &str| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit());
     text.contains('.') && text.split('.').all(is_number)

@@ -10,11 +10,10 @@ use crate::kernel::modules::{ModuleList, ModuleName};
 /// The directories in which weak-modules, akmods and dkms install modules, relative to the kernel's directory.
 const PLACES: [&str; 3] = ["extra/", "updates/", "weak-updates/"];
 
-/// Returns whether a module, by its path relative to the kernel's directory, was not built with the kernel.
-/// `modules.order` lists the kernel's own modules, which can be in any directory (kernel-modules-extra of RHEL uses
-/// `extra`). Out-of-tree modules can be in any directory, too: VirtualBox's are in `misc`, NVIDIA's in
-/// `kernel/drivers/video` or `nvidia`. If the list is missing or empty, only modules in [`PLACES`] count as
-/// out-of-tree.
+/// Returns whether the module at `path`, relative to the kernel's directory, was not built with the kernel: `order`,
+/// the list `modules.order` of the kernel's own modules, does not have its name. The directory does not decide this:
+/// kernel-modules-extra of RHEL uses `extra`, VirtualBox's modules are in `misc`, NVIDIA's in `kernel/drivers/video` or
+/// `nvidia`. If the list is missing or empty, only modules in [`PLACES`] count as out-of-tree.
 pub fn is_out_of_tree(path: &[u8], order: Option<&ModuleList>) -> bool {
     match order.filter(|order| !order.paths().is_empty()) {
         Some(order) => ModuleName::of_path(path).is_some_and(|name| !order.contains(&name)),
@@ -33,7 +32,7 @@ fn is_in_places(path: &[u8]) -> bool {
     places.any(|place| path.starts_with(place.as_bytes()))
 }
 
-/// An out-of-tree module.
+/// A module on disk that may have been built elsewhere; see [`is_foreign`].
 #[derive(Debug, Clone)]
 pub struct Kmod {
     /// The path, relative to the kernel's directory.
@@ -42,7 +41,7 @@ pub struct Kmod {
     pub vermagic: Result<Vec<u8>, String>,
     /// The field `version` of its modinfo.
     pub version: Option<String>,
-    /// The firmware that it requests.
+    /// The firmware files that it requests, relative to `usr/lib/firmware`.
     pub firmware: Vec<String>,
 }
 

@@ -3,7 +3,8 @@
 //! parts out with the number of bytes that each setting saves.
 //!
 //! Here, the size of a file is the number of compressed bytes from which the file was decoded. A file belongs to a
-//! dracut module if only this module installs it, or if it is a library that only files of this module need.
+//! dracut module that can be left out if only this module installs it, or if it is a library that only files of this
+//! module need.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -34,7 +35,7 @@ enum Part {
 }
 
 /// Returns a remedy that names the largest parts of an initramfs of `size` bytes, and the settings that leave parts out
-/// or compress them better.
+/// or compress them better. For an initramfs that was not read, the remedy names only `omit_drivers`.
 pub(super) fn leaner(subject: &Subject, size: u64) -> String {
     const AGAIN: &str = "build the initramfs again";
     let Initramfs::Read {
@@ -99,8 +100,9 @@ pub(super) fn leaner(subject: &Subject, size: u64) -> String {
     format!("{text}. Then {AGAIN}")
 }
 
-/// Returns the assignment to `key` in dracut's configuration that leaves out the largest of these parts, with the bytes
-/// that it saves; `None` if all are small. `name` returns the name of a part that `key` can leave out.
+/// Returns the assignment to `key` in dracut's configuration that leaves out the largest of these parts, with the size
+/// that it saves; `None` if it can leave out no part that is large enough. `name` returns the name of a part that `key`
+/// can leave out.
 fn line(
     key: &str,
     parts: &[(Part, u64)],
@@ -111,8 +113,8 @@ fn line(
     (!names.is_empty()).then(|| format!("{key}+=\" {} \" saves about {saved}", names.join(" ")))
 }
 
-/// Returns at most [`NAMED`] names of the largest parts, and the sum of the bytes of these parts. A part is skipped if
-/// `name` returns no name for it, or if it has at most a hundredth of `size`.
+/// Returns at most [`NAMED`] names of the largest parts, and the size of these parts together, as text. A part is
+/// skipped if `name` returns no name for it, or if it has at most a hundredth of `size`. `parts` is sorted by size.
 fn largest_of(
     parts: &[(Part, u64)],
     size: u64,
@@ -176,7 +178,8 @@ fn files(inventory: &Inventory) -> impl Iterator<Item = (&[u8], &Content)> {
     files.filter(move |(_, content)| seen.insert(content.entry))
 }
 
-/// Returns the driver's name if the file at `path` is a driver, or firmware in a directory with a driver's name.
+/// Returns the name of the driver at `path`, or, for firmware, the name of its directory in `lib/firmware`, which can
+/// be a driver's name. `None` for other files.
 fn driver_of(path: &str) -> Option<String> {
     if let Some(name) = ModuleName::of_path(path.as_bytes()) {
         return Some(name.to_string());
@@ -191,9 +194,9 @@ fn may_go(path: &[u8]) -> bool {
     !is_disk(relative) && !relative.starts_with(b"kernel/fs/")
 }
 
-/// The dracut modules of an initramfs (`all`), and those that can be left out (`names`). A module can be left out if no
-/// other module requires it, it installs no driver of a common disk or file system, and it is not the only module that
-/// installs a file which the boot to the root needs.
+/// The dracut modules of an initramfs whose `module-setup.sh` is known (`all`), and those of them that can be left out
+/// (`names`). A module can be left out if no other module requires it, it installs no included driver of a common disk
+/// or file system, and it is not the only module that installs a file which the boot to the root needs.
 struct Optional<'a> {
     setups: &'a Setups,
     all: Vec<&'a str>,
@@ -231,7 +234,7 @@ impl<'a> Optional<'a> {
         optional
     }
 
-    /// Returns the dracut modules that install the driver at `path`.
+    /// Returns the dracut modules that may install the driver at `path`.
     fn installers(&self, path: &[u8]) -> Vec<&'a str> {
         let Some(name) = ModuleName::of_path(path) else {
             return Vec::new();
@@ -257,8 +260,9 @@ impl<'a> Optional<'a> {
         }
     }
 
-    /// Maps the entry number of each file that only one module installs to that module, if the module can be left out.
-    /// A library that only files of one module need is mapped to that module, too.
+    /// Maps each file that only one dracut module installs to that module, if the module can be left out. A library
+    /// that only files of one module need is mapped to that module, too. The keys are the numbers of the files'
+    /// entries.
     fn owners(&self, inventory: &Inventory, facts: &Facts) -> HashMap<u64, &'a str> {
         /// Upper bound of rounds. A round gives the owner of each file to the libraries that the file needs, so a chain
         /// of libraries takes one round for each library. Real chains have a few libraries.

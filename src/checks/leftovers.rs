@@ -15,8 +15,7 @@ pub fn leftovers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     // A file that a package owns is no leftover: the step `clean` keeps it.
     let packages = tree.rpmdb.packages().ok();
     let is_owned = |path: &&String| packages.is_some_and(|rpmdb| rpmdb.owns_content(path));
-    // If `vmlinuz` is a link, the check `kernel-single` reports it. The target of the link is the kernel, not a
-    // leftover.
+    // If `vmlinuz` is a link, the check `kernel-single` reports the link. Its target is the kernel, not a leftover.
     let target = tree.vmlinuz_link.as_deref().unwrap_or_default();
     let target = resolved(&subject.kver.dir(), target);
     let legacy = tree

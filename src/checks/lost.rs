@@ -40,7 +40,7 @@ const BLOCK: [&str; 23] = [
 /// Drivers of block devices that are never a root.
 const NO_DISK: [&str; 5] = ["brd", "drbd", "floppy", "null_blk", "zram"];
 
-/// File systems of the images that composefs and live media use.
+/// File systems that composefs and live media use besides the root's own.
 const IMAGES: [&str; 3] = ["erofs", "overlay", "squashfs"];
 
 /// A driver and its path, relative to the kernel's directory.
@@ -54,9 +54,10 @@ pub(super) struct Lost<'s, 'a> {
     omitted: Cow<'s, Omitted>,
     /// The included modules of dracut.
     included: Vec<String>,
-    /// File systems that a root can have.
+    /// The names of file systems that a root can have.
     roots: BTreeSet<String>,
-    /// Modules that the drivers of omitted dracut modules depend on.
+    /// Modules that omitted drivers and the drivers of omitted dracut modules depend on. Empty if no dracut module is
+    /// omitted.
     left_out: BTreeSet<ModuleName>,
 }
 
@@ -78,7 +79,8 @@ impl<'s, 'a> Lost<'s, 'a> {
     }
 
     /// Returns findings about root drivers that the base has and this initramfs lacks, although this kernel has them as
-    /// modules.
+    /// modules and they are not omitted. Of the drivers that are built into the base's kernel, only those of root file
+    /// systems, in `kernel/drivers/block` and for NVMe count.
     pub(super) fn of_roots(&self) -> Vec<Finding> {
         let inside = self.base.drivers.iter();
         let inside = inside.filter(|(_, path)| self.may_be_for_root(path));
@@ -95,8 +97,9 @@ impl<'s, 'a> Lost<'s, 'a> {
         lost.map(|(name, _)| self.finding(name)).collect()
     }
 
-    /// Returns warnings about root file systems and common disks for which the base has a driver and this kernel has
-    /// none. The loss can be intended, or can prevent some machines from booting.
+    /// Returns warnings about drivers of root file systems and of the types in [`RootDevice`] that the base has and
+    /// this kernel lacks. The loss can be intended, or can prevent some machines from booting. Omitted drivers, and
+    /// file systems that another driver serves, are left out.
     pub(super) fn of_kernel(&self) -> Vec<Finding> {
         let has = |name: &ModuleName| {
             self.base.drivers.contains_key(name) || self.base.builtin.contains_key(name)
@@ -203,9 +206,9 @@ impl<'s, 'a> Lost<'s, 'a> {
             && !tree.setups.installs(&self.included, name, path, false)
     }
 
-    /// Returns whether an omitted module of dracut may install the driver, or a driver that depends on it. Used only
-    /// for drivers that no root needs: unlike in [`is_left_out`](Self::is_left_out), it does not matter whether an
-    /// included module installs the driver, too.
+    /// Returns whether an omitted module of dracut may install the driver at `path`, or a driver that depends on this
+    /// one. Used only for drivers that no root needs: unlike in [`is_left_out`](Self::is_left_out), it does not matter
+    /// whether an included module installs the driver, too.
     fn is_left_out_with_others(&self, name: &ModuleName, path: &[u8]) -> bool {
         let omitted = &self.omitted.dracut_modules;
         let tree = self.subject.tree;
@@ -246,8 +249,8 @@ fn roots(subject: &Subject) -> BTreeSet<String> {
     roots
 }
 
-/// Returns whether the module at `path`, relative to its kernel's directory, is for a block device or for a bus of
-/// block devices.
+/// Returns whether the module at `path`, relative to its kernel's directory, is for a block device that can be a root,
+/// or for a bus of block devices.
 pub(super) fn is_disk(path: &[u8]) -> bool {
     let path = String::from_utf8_lossy(path);
     let Some(below) = path.strip_prefix("kernel/drivers/") else {

@@ -2,8 +2,9 @@
 //! The checks. A check has a name, a severity, a description in one line, the public issue that led to it, and a pure
 //! function.
 //!
-//! A check examines facts; it opens no file and starts no program. Its answer is one of: good, found, could not run,
-//! not applicable. The names of checks are stable, since users write them into pipelines.
+//! A check examines facts; it opens no file and starts no program. It returns its findings (an empty list means that
+//! the rule holds), or the reason why it could not run or does not apply. The names of checks are stable, since users
+//! write them into pipelines.
 
 mod able;
 mod baseline;
@@ -78,13 +79,13 @@ pub use wanted::{Artefact, Budget, RootDevice, Wanted};
 pub struct Check {
     /// The stable name.
     pub name: &'static str,
-    /// The severity of its findings.
+    /// The severity of its findings, except those that have a lower one ([`Finding::milder`]).
     pub severity: Severity,
     /// The condition that must hold, in one line.
     pub about: &'static str,
     /// The public issue that led to the check: `owner/repository#number` or a CVE.
     pub issue: &'static str,
-    /// Whether the answer can depend on the baseline, the facts about an earlier initramfs.
+    /// Whether the answer can depend on the [`Baseline`], the facts about an earlier initramfs and its kernel.
     pub compares: bool,
     /// The function. `Err` is the answer if the check does not apply or could not run.
     pub look: fn(&Subject) -> Result<Vec<Finding>, Answer>,
@@ -99,8 +100,8 @@ pub struct Selection {
     pub skip: Vec<String>,
 }
 
-/// Runs the selected checks on two threads. More threads would not be faster, since the check `initramfs-modules` alone
-/// takes half of the total time.
+/// Runs the selected checks on two threads, and returns their answers in the order of [`CHECKS`]. More threads would
+/// not be faster, since the check `initramfs-modules` alone takes half of the total time.
 pub fn run(subject: &Subject, selection: &Selection) -> Vec<(&'static Check, Answer)> {
     let named = |names: &[String], check: &Check| names.iter().any(|name| name == check.name);
     let look = |check: &'static Check| {
@@ -122,7 +123,7 @@ pub fn run(subject: &Subject, selection: &Selection) -> Vec<(&'static Check, Ans
 }
 
 /// Removes the findings of `initramfs-projection` about files for which another check has a finding of the same or a
-/// higher severity: the two findings have the same cause.
+/// higher severity, since both findings then have the same cause.
 fn once(answers: &mut [(&'static Check, Answer)]) {
     const COPIES: &str = "initramfs-projection";
     let mut known: BTreeMap<String, Severity> = BTreeMap::new();

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks the signatures of modules against the certificates that the user trusts.
+//! Checks the signatures of modules with the certificates that the user trusts (`--module-cert`) and those inside
+//! `vmlinuz`.
 
 use super::{Answer, Finding, Remedy, Severity, Subject, listed, show};
 
-/// The results of verifying the signatures of all modules on disk.
+/// The results of verifying the signatures of all modules on disk. A module without a signature is accepted.
 #[derive(Debug, Clone, Default)]
 pub struct ModuleSigners {
-    /// Modules that the kernel does not accept, relative to the kernel's directory, each with the reason.
+    /// Modules whose signature is invalid or by an unknown signer, relative to the kernel's directory, each with the
+    /// reason.
     pub refused: Vec<(Vec<u8>, String)>,
     /// Modules that could not be read, relative to the kernel's directory, each with the reason.
     pub unread: Vec<(Vec<u8>, String)>,
     /// The number of modules whose signer has none of the given certificates, and the name of the first such signer.
     /// Set only if the certificates in `vmlinuz` could not be read: one of them may be the signer's.
     pub unknown: Option<(usize, String)>,
-    /// The reason why the certificates in `vmlinuz` could not be read; `None` if they were read.
+    /// The reason why no certificates were read from `vmlinuz`; `None` if they were read.
     pub why: Option<String>,
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that depmod's `modules.dep` lists the modules on disk, and reports modules that need missing symbols.
+//! Checks that depmod's `modules.dep` lists exactly the modules on disk, and reports modules that need missing symbols.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ pub fn depmod(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     };
     let on_disk: BTreeSet<&[u8]> = tree.modules.iter().map(Vec::as_slice).collect();
     let with_line: BTreeSet<&[u8]> = dep.iter().map(|(module, _)| module).collect();
-    // Of several module files with the same name, depmod lists only one: files in extra/ and updates/ override the
+    // Of several module files with the same name, depmod lists only one: for example, a file in updates/ overrides the
     // kernel's own.
     let is_overridden = |module: &[u8]| {
         ModuleName::of_path(module).is_some_and(|name| dep.path_of(&name).is_some())

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The names that dracut omits, by its configuration or its command line.
+//! The dracut modules and drivers that dracut omits, by its configuration or its command line.
 
 use std::collections::BTreeSet;
 
 use crate::kernel::modules::ModuleName;
 
-/// Names that are omitted on purpose.
+/// Names of dracut modules and drivers that are omitted on purpose.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Omitted {
     /// dracut's modules.
@@ -14,8 +14,8 @@ pub struct Omitted {
     pub drivers: BTreeSet<ModuleName>,
 }
 
-/// dracut's modules with the drivers that they install. The table is for modules that select drivers by symbols, so
-/// that the script does not name the drivers, and for modules whose script is not on disk. A final `*` matches any
+/// dracut's modules with the drivers that they install. The table is for modules whose `module-setup.sh` selects
+/// drivers by symbols and does not name them, and for modules whose script is not on disk. A final `*` matches any
 /// suffix.
 const OWNED: [(&str, &[&str]); 17] = [
     ("bcache", &["bcache"]),
@@ -115,7 +115,8 @@ impl Omitted {
         self.dracut_modules.is_empty() && self.drivers.is_empty()
     }
 
-    /// Returns whether the driver is omitted: by its name, or with the dracut module that installs it.
+    /// Returns whether the driver is omitted: by its name, or with a dracut module that installs it according to
+    /// [`OWNED`].
     pub fn has_driver(&self, name: &ModuleName) -> bool {
         let fits = |pattern: &str| match pattern.strip_suffix('*') {
             Some(start) => name.as_bytes().starts_with(start.as_bytes()),
@@ -128,7 +129,7 @@ impl Omitted {
     }
 }
 
-/// Splits a command line into words, and removes quotes as a shell does.
+/// Splits a command line into words, and removes quotes as a shell does. A backslash has no special meaning.
 pub(super) fn split(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

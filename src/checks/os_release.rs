@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! os-release: ostree reads a deployment's title from it, and refuses to deploy a tree without a title.
+//! Checks os-release: ostree reads a deployment's title from this file, and refuses to deploy a tree without a title.
 
 use std::collections::BTreeMap;
 
@@ -28,8 +28,8 @@ impl OsRelease {
     }
 }
 
-/// Parses `NAME=value`; `None` for comments, for lines without `=` and for values with an unclosed quote. ostree skips
-/// these lines, too.
+/// Parses `NAME=value`; `None` for comments, for lines without `=` and for values that [`unquoted`] cannot parse.
+/// ostree skips these lines, too.
 fn field(line: &str) -> Option<(String, String)> {
     let (name, value) = line.split_once('=')?;
     if name.starts_with('#') {
@@ -38,7 +38,8 @@ fn field(line: &str) -> Option<(String, String)> {
     Some((name.to_owned(), unquoted(value)?))
 }
 
-/// Removes quotes as a shell does; `None` if a quote is not closed, or if the value ends with a backslash.
+/// Removes quotes and backslashes; `None` if a quote is not closed, or if an escaping backslash ends the value. Unlike
+/// in a shell, a backslash in double quotes escapes any character.
 fn unquoted(value: &str) -> Option<String> {
     let mut plain = String::new();
     let mut quote = None;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! ostree's `prepare-root.conf`, parsed as in ostree-prepare-root (`src/libotcore/otcore-prepare-root.c`,
-//! `src/switchroot/ostree-prepare-root.c`, 2025.2). An unknown value in it stops the boot.
+//! `src/switchroot/ostree-prepare-root.c`, 2025.2). An unknown value of a setting stops the boot.
 
 use crate::boot::{KeyFile, KeyFileError};
 
@@ -35,13 +35,13 @@ pub(super) enum Composefs {
 /// The merged settings.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct PrepareRoot {
-    /// `composefs.enabled`.
+    /// The value of `composefs.enabled`; the default if it is unknown.
     pub(super) composefs: Composefs,
     /// Whether every file of the composefs image must have fs-verity.
     pub(super) needs_verity: bool,
-    /// The file with the key that verifies the commit's signature; `None` if no signature is required.
+    /// The path of the key that verifies the commit's signature; `None` if no signature is required.
     pub(super) key: Option<String>,
-    /// Settings that stop the boot: the file, the text found, the text expected.
+    /// Faults that stop the boot: the file, the text or error that was found, and the text that was expected.
     pub(super) wrong: Vec<(&'static str, String, &'static str)>,
 }
 

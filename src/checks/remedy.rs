@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The remedy for a finding. Its sentence depends on the command: after `rebuild` it must not advise the user to run
-//! `rebuild`.
+//! The remedy for a finding. Its sentence depends on the command: a finding of `rebuild` must not advise the user to
+//! run `rebuild`.
 
-/// The command, with the work that it did before the checks.
+/// The command that ran the checks, with the work that it did before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Situation {
-    /// `verify`: nothing.
+    /// `verify` of a tree, an image or an initramfs. It changed nothing.
     Verified,
-    /// `verify` or `gate`, for a deployment on the machine that boots it: nothing.
+    /// `verify` or `gate` of a deployment on the machine that boots it. It changed nothing.
     Deployed,
     /// `rebuild`: depmod and dracut ran.
     Rebuilt,
@@ -15,7 +15,7 @@ pub enum Situation {
     Replaced,
 }
 
-/// The remedy for a finding.
+/// The way to correct a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remedy {
     /// Rebuild the initramfs.
@@ -24,7 +24,7 @@ pub enum Remedy {
     RebuildOr(&'static str),
     /// Do this, then rebuild the initramfs.
     ThenRebuild(&'static str),
-    /// Reinstall the kernel's packages, since a file differs from its package.
+    /// Reinstall the kernel's packages, since a file of the kernel is damaged or differs from its package.
     Reinstall,
     /// Use another build of the kernel, since its package is wrong.
     OtherBuild,

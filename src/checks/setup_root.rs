@@ -7,7 +7,7 @@ use serde::Deserialize;
 /// The file, relative to the root. bootc reads no other file.
 pub(super) const PLACE: &str = "usr/lib/composefs/setup-root-conf.toml";
 
-/// The whole file. Only whether it can be parsed matters.
+/// The whole file. The values are not used: the check is whether the file can be parsed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct SetupRoot {
@@ -47,7 +47,7 @@ struct Root {
     _transient: bool,
 }
 
-/// Returns the reason why bootc refuses the file, in one line; `None` if it accepts the file.
+/// Returns the reason why bootc refuses the file, in one line; `None` if bootc accepts the file.
 pub(super) fn refusal(data: &[u8]) -> Option<String> {
     let Ok(text) = str::from_utf8(data) else {
         return Some("bytes that are not UTF-8".to_owned());

@@ -2,36 +2,37 @@
 //! Facts about dracut's modules from their `module-setup.sh`: the drivers and files that they install, the modules that
 //! they require, and the files that they change.
 //!
-//! The file is a shell script; only literal words are parsed.
+//! The file is a shell script; only literal words are parsed, and conditions are ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bytes::basename;
 use crate::kernel::modules::ModuleName;
 
-/// Options of `dracut_instmods` that take a value.
+/// Options of `dracut_instmods` (dracut-install) after which the parser skips a word as the option's value.
 const WITH_VALUE: [&str; 7] = ["-s", "-S", "-p", "-P", "-n", "-N", "-m"];
 
 /// dracut's modules, by name.
 #[derive(Debug, Clone, Default)]
 pub struct Setups(BTreeMap<String, Setup>);
 
-/// Facts from the script of a module.
+/// Facts from the `module-setup.sh` of a dracut module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Setup {
     drivers: BTreeSet<ModuleName>,
     /// Directories of drivers, relative to `kernel`, that the module installs completely.
     dirs: BTreeSet<String>,
-    /// Directories, relative to `kernel`, from which the module installs only drivers with certain symbols.
+    /// Directories, relative to `kernel`, from which the module installs only drivers with certain symbols or names.
     filtered_dirs: BTreeSet<String>,
+    /// The modules that the function `depends` prints; empty if a condition decides what it prints.
     depends: BTreeSet<String>,
-    /// All words in the function `depends`, even if they are printed only under a condition.
+    /// All words in the function `depends`, a superset of the modules that it can print.
     mentions: BTreeSet<String>,
     /// Names of files that the module installs.
     files: BTreeSet<String>,
-    /// Files in the image's `etc` that the module writes or replaces.
+    /// Paths of files in the image's `etc` that the module writes or replaces.
     writes: BTreeSet<String>,
-    /// Names of files in the image that the module changes.
+    /// Names of files in the image that the module may change.
     edits: BTreeSet<String>,
     /// Whether the script names ostree's prepare-root.conf.
     has_prepare_root: bool,
@@ -75,7 +76,7 @@ impl Setups {
         modules.iter().filter(owns).copied().collect()
     }
 
-    /// Returns whether one of `modules` may require the module `name`.
+    /// Returns whether another one of `modules` may require the module `name`.
     pub(super) fn is_required(&self, name: &str, modules: &[&str]) -> bool {
         let others = modules.iter().filter(|it| **it != name);
         let mut setups = others.filter_map(|it| self.0.get(*it));
@@ -94,12 +95,13 @@ impl Setups {
         ostree.is_some_and(|setup| !setup.has_prepare_root)
     }
 
-    /// Returns whether a module writes the file `path` in the image, so that it is not a copy.
+    /// Returns whether a module on disk writes the file `path` in the image, so that the file is not a copy of the
+    /// tree's.
     pub(super) fn writes(&self, path: &str) -> bool {
         self.0.values().any(|setup| setup.writes.contains(path))
     }
 
-    /// Returns whether a module changes a file with the name of `path` after dracut has copied it.
+    /// Returns whether a module on disk may change a file with the name of `path` after dracut has copied the file.
     pub(super) fn edits(&self, path: &[u8]) -> bool {
         let name = basename(path);
         let Ok(name) = std::str::from_utf8(name) else {
@@ -196,8 +198,9 @@ impl Setup {
     }
 }
 
-/// Returns the names of files in the image that a script may change: the last component of each word with `$initdir`.
-/// If that component has the variable of a `for` loop, the names are the values of the loop.
+/// Returns the names of files in the image that a script may change: the last component of each word with `$initdir`,
+/// if this component has a dot. If the component has the variable of a `for` loop, the names are the values of the
+/// loop.
 fn edited(script: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut loops: Vec<(&str, Vec<&str>)> = Vec::new();
@@ -231,8 +234,8 @@ fn edited(script: &str) -> BTreeSet<String> {
     names
 }
 
-/// Returns the modules that the lines of a function `depends` print. If there are other commands than `echo` and
-/// `return`, such as conditions, the output is unknown, and the result is empty.
+/// Returns the modules that the lines of a function `depends` print. If there are commands other than `return` and
+/// `echo` with literal words, for example conditions, the output is unknown, and the result is empty.
 fn literal_depends(lines: &[&str]) -> BTreeSet<String> {
     let mut depends = BTreeSet::new();
     for line in lines {
@@ -245,14 +248,14 @@ fn literal_depends(lines: &[&str]) -> BTreeSet<String> {
     depends
 }
 
-/// Returns the literal names of the files that a shell line installs with `inst`, `dracut_install` or a function whose
-/// name begins with `inst_`.
+/// Returns the names of the files that a shell line installs with `inst`, `dracut_install` or a function whose name
+/// begins with `inst_`. Names with expansions or glob patterns are left out.
 fn installed(line: &str) -> impl Iterator<Item = String> {
     let words = words(line);
     let call = words
         .iter()
         .position(|it| it == "inst" || it.starts_with("inst_") || it == "dracut_install");
-    // With -H dracut installs a file only for this host.
+    // -H marks files that are specific to the host that dracut runs on; these are not counted.
     let is_for_host = words.iter().any(|it| it == "-H");
     let call = call.filter(|_| !is_for_host);
     let words = words.into_iter().skip(call.map_or(usize::MAX, |at| at + 1));

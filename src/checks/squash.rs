@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! dracut's squash modules: a file system image inside the initramfs contains all files except those of a loader. The
-//! loader's script `/init` mounts that image with an overlay and switches to the result. The files in the image are not
-//! read; the check is whether the loader can mount the image.
+//! Checks an initramfs of dracut's squash modules: a file system image inside the initramfs contains all files except
+//! those of a loader. The loader's script `/init` mounts that image with an overlay and switches to the result. The
+//! files in the image are not read; the check is whether the loader can mount the image.
 
 use super::able::Able;
 use super::{Finding, Remedy, show};
@@ -34,7 +34,7 @@ pub(super) fn without_driver(root: &RootImage, able: &Able) -> Vec<Finding> {
 }
 
 /// Returns findings about faults that prevent `/init` from mounting the file system image: the image is truncated, or a
-/// program is missing.
+/// program is missing. Empty if the initramfs has no such image.
 pub(super) fn without_end(inventory: &Inventory) -> Vec<Finding> {
     let Some(root) = inventory.root_image() else {
         return Vec::new();

@@ -37,12 +37,12 @@ pub struct Subject<'a> {
     trace: OnceLock<Trace<'a>>,
 }
 
-/// A module that cannot be loaded.
+/// A module that cannot be loaded, since it requires a symbol that does not exist.
 #[derive(Debug, Clone)]
 pub struct Lacking {
     /// The path of the module, as depmod prints it.
     pub module: String,
-    /// A symbol that the module requires and that does not exist.
+    /// The missing symbol; if there are several, one of them.
     pub symbol: String,
 }
 
@@ -59,7 +59,7 @@ impl AllLacking {
     /// Upper bound of stored modules; thousands can be affected.
     const KEPT: usize = 20;
 
-    /// Adds a module.
+    /// Adds a module, or only counts it if [`KEPT`](Self::KEPT) modules are stored.
     pub fn push(&mut self, lacking: Lacking) {
         if self.first.len() < Self::KEPT {
             self.first.push(lacking);
@@ -81,11 +81,11 @@ pub struct NoRelease {
 /// The facts about the tree.
 #[derive(Debug)]
 pub struct TreeFacts {
-    /// Directories of `usr/lib/modules` whose `vmlinuz` is a regular file, or a link to one.
+    /// Names of the directories in `usr/lib/modules` whose `vmlinuz` is a regular file, or a link to one.
     pub kernels: Vec<String>,
     /// The target of `vmlinuz`, if it is a link.
     pub vmlinuz_link: Option<String>,
-    /// Directories without a `vmlinuz` that an old kernel left and no package owns.
+    /// Names of the directories in `usr/lib/modules` without a `vmlinuz` that an old kernel left and no package owns.
     pub stale_dirs: Vec<String>,
     /// Modules that cannot be loaded, according to depmod.
     pub lacking: AllLacking,
@@ -108,12 +108,12 @@ pub struct TreeFacts {
     pub modules: Vec<Vec<u8>>,
     /// The lists in the kernel's directory, such as `modules.dep`.
     pub lists: Lists,
-    /// The kernel's configuration.
+    /// The kernel's configuration, from `config` in the kernel's directory.
     pub config: FileRead<String>,
     /// The compression formats of modules on disk, each with the path of the first such module (relative to the
-    /// kernel's directory) and the number of such modules. Empty if kmod decodes all modules.
+    /// kernel's directory) and the number of such modules. Empty if the kernel decodes no modules itself.
     pub packings: BTreeMap<Packing, (Vec<u8>, usize)>,
-    /// The content of `.vmlinuz.hmac`.
+    /// The content of `.vmlinuz.hmac`, and the actual HMAC of `vmlinuz`.
     pub hmac: Hmac,
     /// Whether `vmlinuz` has a Secure Boot signature, or the reason why this is not known.
     pub signed: Result<bool, String>,
@@ -121,20 +121,20 @@ pub struct TreeFacts {
     pub kernel_files: KernelFiles,
     /// The signers of the kernel and its modules, if certificates were given.
     pub signers: SignerFacts,
-    /// The out-of-tree modules on disk.
+    /// The modules on disk that may have been built elsewhere.
     pub kmods: Vec<Kmod>,
-    /// The file names in the directories of libraries, and in the directories of the firmware that out-of-tree modules
-    /// request.
+    /// The file names in the directories of libraries, and in the directories of the firmware that `kmods` request.
+    /// Empty if none of `kmods` has a version.
     pub userland: Userland,
     /// The dracut modules and drivers that dracut's configuration omits.
     pub omitted: Omitted,
     /// dracut's configuration in the tree.
     pub conf: DracutConf,
-    /// Files on disk that dracut's configuration adds (`install_items`).
+    /// The paths of `install_items` in dracut's configuration that exist on disk.
     pub items: BTreeSet<String>,
     /// Facts from the module-setup.sh of dracut's modules on disk.
     pub setups: Setups,
-    /// File systems that files of the tree name for the root, such as `etc/fstab`.
+    /// Types of the root's file system that files of the tree, such as `etc/fstab`, name.
     pub root_filesystems: BTreeSet<String>,
     /// The kernel arguments that bootc takes from the tree, as pairs of a file's path and an argument in that file.
     pub kernel_arguments: Vec<(String, String)>,
@@ -145,22 +145,22 @@ pub struct TreeFacts {
     /// The versions of the symbols that the modules of [`modules_for_root`](super::modules_for_root) import.
     pub symbols: SymbolVersions,
     /// The contents of configuration files that dracut copies, by path: the paths that [`copies`](super::copies)
-    /// returns, and those in [`COPIED_DIRS`](super::COPIED_DIRS).
+    /// returns, and those in [`COPIED_DIRS`](super::COPIED_DIRS). Large and unreadable files are left out.
     pub files: BTreeMap<String, Vec<u8>>,
-    /// dracut's modules on disk.
+    /// The names of dracut's modules on disk.
     pub dracut_modules: BTreeSet<String>,
     /// The os-release file that ostree reads.
     pub os_release: OsRelease,
     /// Whether the tree has systemd or dracut, so that an initramfs has copies of the tree's files.
     pub has_sources: bool,
-    /// The version of dracut in the tree.
+    /// The version of dracut in the tree; `None` if it is not known.
     pub dracut_version: Option<String>,
-    /// Paths of links in the initramfs that lead to no file there. In the tree, these paths are regular files.
+    /// Paths that are dangling links in the initramfs and regular files in the tree.
     pub under_links: BTreeSet<Vec<u8>>,
     /// The names of systemd's units on disk, and of units in dracut's modules. Empty without a base.
     pub units: BTreeSet<String>,
-    /// Firmware that the base's initramfs has and this one lacks, each with a driver in this initramfs that requests
-    /// it.
+    /// Firmware files that the base's initramfs has and this one lacks, each with a driver in this initramfs that
+    /// requests the file. Empty without a base.
     pub firmware_of: BTreeMap<Vec<u8>, ModuleName>,
 }
 
@@ -261,7 +261,7 @@ pub enum Initramfs {
 
 impl TreeFacts {
     /// Returns the packages that own the file at `path`, as " (of NEVRA, …)". Empty if none is known: only the owners
-    /// of files in `usr/lib/modules` and the directories of older layouts are read.
+    /// of paths in `usr/lib/modules`, `boot` and `usr/lib/ostree-boot` are read.
     pub(super) fn of_package(&self, path: &str) -> String {
         let Database::Read(rpmdb) = &self.rpmdb else {
             return String::new();
@@ -306,8 +306,9 @@ impl<'a> Subject<'a> {
         self
     }
 
-    /// Returns the trace of the boot, for a subject with the same initramfs and a tree. `None` if there is no trace, or
-    /// if dracut did not build the initramfs, since the trace then depends on the tree.
+    /// Returns the trace of the boot, for a subject with the same initramfs and a tree. `None` without a complete
+    /// [`inventory`](Self::inventory), or if dracut did not build the initramfs, since the trace then depends on the
+    /// tree.
     pub fn into_trace(self) -> Option<Trace<'a>> {
         if !image::is_of_dracut(self.inventory().ok()?) {
             return None;
@@ -370,9 +371,9 @@ impl<'a> Subject<'a> {
             .ok_or_else(|| Answer::NotApplicable(why.into()))
     }
 
-    /// Returns findings about losses in comparison with the base. On a machine, fatal ones are lowered to warnings: the
-    /// checks `node-*` report missing parts that this machine needs to boot, and other losses are no reason to refuse
-    /// an update.
+    /// Returns `findings` about losses in comparison with the base. On a machine, fatal ones are lowered to warnings:
+    /// the checks `node-*` report missing parts that this machine needs to boot, and other losses are no reason to
+    /// refuse an update.
     pub(super) fn losses(&self, findings: Vec<Finding>) -> Vec<Finding> {
         if self.machine.is_none() {
             return findings;
@@ -401,7 +402,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Returns the unpacked initramfs, if it contains all files.
+    /// Returns the unpacked initramfs, if no files are in a file system image inside it.
     ///
     /// # Errors
     /// As [`unpacked`](Self::unpacked), or that most files are in a file system image inside the initramfs.
@@ -416,7 +417,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Returns the facts that were read from whole files.
+    /// Returns the facts that were read from whole files during unpacking.
     ///
     /// # Errors
     /// As [`unpacked`](Self::unpacked).

@@ -31,21 +31,21 @@ pub(super) const K: &str = "6.9.4-200.fc40.x86_64";
 pub(super) struct Bench {
     /// Files and links in the initramfs, by path.
     pub(super) inside: BTreeMap<String, TestEntry>,
-    /// The tree's files in `usr/lib/modules/K`, by path relative to that directory.
+    /// The tree's files in the directory of [`K`], by path relative to that directory.
     pub(super) disk: BTreeMap<String, Vec<u8>>,
     /// Other files of the tree, by path: their modes and bytes.
     pub(super) sources: BTreeMap<String, (u32, Vec<u8>)>,
     /// Whether there is no tree.
     pub(super) alone: bool,
-    /// Whether the initramfs is not an archive.
+    /// Whether the initramfs cannot be unpacked.
     pub(super) unreadable: bool,
-    /// The baseline.
+    /// The baseline with which the checks compare.
     pub(super) base: Option<Baseline>,
-    /// The compression of the initramfs.
+    /// The compression of the initramfs; `None` for no compression.
     pub(super) compression: Option<Compression>,
     /// The user's requirements.
     pub(super) wanted: Wanted,
-    /// The machine that boots the tree.
+    /// The machine that boots the tree as a deployment.
     pub(super) machine: Option<Machine>,
     /// A change of the tree's facts before the checks run.
     pub(super) change: fn(&mut TreeFacts),

@@ -244,7 +244,7 @@ fn modules_of_dracut_that_have_another_name_now() {
     bench.base = Some(bench.baseline());
     bench.put(MODULES, b"base\nsystemd-pcrextend\n");
     assert_eq!(bench.findings(CHECK), [""; 0]);
-    // It is a loss if no new module is included, or if the old module is still on disk.
+    // The missing module is a loss if no new module is included, or if the old one is still on disk.
     bench.put(MODULES, b"base\n");
     assert_eq!(bench.findings(CHECK).len(), 1);
     bench.put(MODULES, b"base\nsystemd-pcrextend\n");

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that no unified kernel image and no boot loader entry is booted instead of the kernel.
+//! Checks that no unified kernel image, other EFI program or boot loader entry is booted instead of `vmlinuz`.
 
 use super::{Answer, BootedBy, Finding, Severity, Shadow, Subject, listed};
 use crate::boot::RootSetup;
 
-/// Checks that no other file is booted instead of the kernel. A file that every backend boots is fatal. A file that
-/// only bootc's composefs backend boots is fatal if the initramfs has bootc's program for the root setup and not
-/// ostree's. It is a warning if the initramfs has both programs, since either backend may be used, otherwise a note.
+/// Returns a finding for each file that is booted instead of `vmlinuz`. The finding is fatal for a file that every
+/// backend of bootc boots. For a file that only the composefs backend boots, the severity depends on the programs for
+/// the setup of the root in the initramfs: fatal if it has only bootc's, a warning if it has bootc's and ostree's,
+/// since either backend may be used, otherwise a note.
 pub fn shadow(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let inventory = subject.unpacked().ok();
     let is_only_bootc = inventory.and_then(RootSetup::of) == Some(RootSetup::Bootc);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The verdict, computed from the answers of all checks.
+//! The outcome of a run, computed from the answers of the checks.
 
 use serde::Serialize;
 
@@ -29,7 +29,7 @@ impl Outcome {
     }
 }
 
-/// The answers of all checks, in the order of the registry.
+/// The answers of the selected checks, in the order of the registry. Skipped checks are included.
 pub type Answers = Vec<(&'static Check, Answer)>;
 
 /// Returns the severity of a finding of `check`: the finding's own, or the check's.
@@ -37,8 +37,8 @@ pub fn severity(check: &Check, finding: &Finding) -> Severity {
     finding.milder.unwrap_or(check.severity)
 }
 
-/// Returns the outcome of these answers: rejected if a finding is fatal; otherwise unknown if a fatal check could not
-/// run or if no check ran; otherwise passed.
+/// Returns the outcome of these answers: rejected if a finding is fatal; otherwise unknown if a check of fatal severity
+/// could not run, or if no check has the answer good or found; otherwise passed.
 pub fn outcome(answers: &Answers) -> Outcome {
     let is_fatal = |(check, answer): &(&Check, Answer)| match answer {
         Answer::Found(found) => found

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Tables of drivers and programs: those for the user's requirements, and those of which every root needs one.
+//! The user's requirements, and tables of drivers and programs: those that a requirement implies, and those of which
+//! every root needs one.
 
 use clap::ValueEnum;
 
@@ -48,7 +49,7 @@ pub enum Artefact {
 }
 
 impl Artefact {
-    /// Returns the name of the option's value.
+    /// Returns the value of the option `--for`.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Disk => "disk",
@@ -98,7 +99,7 @@ impl RootDevice {
         Self::value_variants().iter().copied()
     }
 
-    /// Returns the name on the command line.
+    /// Returns the value of the option `--root-device`.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Virtio => "virtio",
@@ -191,7 +192,7 @@ impl RootDevice {
     }
 }
 
-/// The declared space of the machines.
+/// The space on the machines, as the user declares it. A size is `None` if it is not declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Budget {
     /// Bytes of the file system of `/boot`.
@@ -210,8 +211,8 @@ impl Budget {
         self.boot.is_none() && self.esp.is_none() && self.grub.is_none()
     }
 
-    /// Returns whether an initramfs of `size` bytes exceeds a declared space. On a file system, `beside` bytes of other
-    /// files and the number of deployments count, too; in GRUB's memory they do not.
+    /// Returns whether an initramfs of `size` bytes exceeds a declared space. A file system holds the initramfs and
+    /// `beside` bytes of other files once for each deployment. GRUB's memory holds only one initramfs.
     pub fn is_exceeded(&self, size: u64, beside: u64) -> bool {
         let needed = |space: u64| {
             let one = size.saturating_add(beside);
@@ -225,7 +226,7 @@ impl Budget {
     }
 }
 
-/// Bytes of boot loader files and entries on `/boot` or the EFI system partition.
+/// Bytes that are reserved for boot loader files and entries on `/boot` or the EFI system partition.
 const LOADER: u64 = 16 << 20;
 
 /// Returns the bytes of a file system of `size` bytes that are not available for kernels.
@@ -241,7 +242,7 @@ pub struct Wanted {
     pub devices: Vec<RootDevice>,
     /// The file systems of the root.
     pub filesystems: Vec<String>,
-    /// Other drivers.
+    /// Other required drivers.
     pub drivers: Vec<String>,
     /// The artefacts that are made from the image.
     pub artefacts: Vec<Artefact>,
@@ -249,7 +250,8 @@ pub struct Wanted {
     pub budget: Budget,
 }
 
-/// Drivers for disks and for roots on a network or a host. Every initramfs needs one of them to find a root.
+/// Drivers for disks, and for roots on a network or on the host of a virtual machine. Every initramfs needs one of them
+/// to find a root.
 pub(super) const ANY_DEVICE: Need = driver(&[
     "virtio_blk",
     "virtio_scsi",

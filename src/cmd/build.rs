@@ -36,7 +36,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Signs the kernel and its modules, if keys are given.
+    /// Signs `vmlinuz`, modules or both, according to the given keys. Does nothing without a key.
     pub(super) fn sign(&mut self, exec: &Exec, workspace: &Workspace, kver: &Kver) -> Result<()> {
         if self.signing.is_empty() {
             return Ok(());
@@ -51,7 +51,7 @@ impl Job<'_> {
     }
 
     /// Builds and verifies the initramfs; with `--prove`, builds it twice. The inner `Err` holds the verdict if a check
-    /// has a fatal finding or a fatal check could not run.
+    /// has a fatal finding, a fatal check could not run, or no check ran.
     pub(super) fn build(
         &mut self,
         exec: &Exec,

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Options that state requirements on the initramfs; they are the same in `verify`, `replace` and `rebuild`.
+//! Options of `verify`, `replace` and `rebuild` that state additional requirements, or skip a check.
 
 use clap::builder::PossibleValuesParser;
 
 use super::sources::size;
 use crate::checks::{Artefact, Budget, CHECKS, DRIVER_CHECK, RootDevice, SPACE_CHECK, Wanted};
 
-/// Requirements on the initramfs in addition to those of every boot.
+/// Requirements in addition to those of every boot, and the checks to skip.
 #[derive(Debug, Default, clap::Args)]
 #[command(group = clap::ArgGroup::new("partition").args(["boot_size", "esp_size"]).multiple(true))]
 pub struct Demands {
@@ -53,8 +53,8 @@ impl Demands {
         }
     }
 
-    /// Returns whether no requirement is given. With a requirement, `replace` cannot rely on the verdict of an earlier
-    /// run.
+    /// Returns whether no requirement is given; `--skip` does not count. With a requirement, `replace` cannot rely on
+    /// the verdict of an earlier run.
     pub(super) fn is_empty(&self) -> bool {
         self.root_device.is_empty()
             && self.root_fs.is_empty()
@@ -100,7 +100,7 @@ pub(super) fn words(value: &str) -> Result<String, String> {
     Ok(value.to_owned())
 }
 
-/// Returns the names of the checks.
+/// Returns the parser of an option whose value is the name of a check.
 pub(super) fn names() -> PossibleValuesParser {
     PossibleValuesParser::new(CHECKS.iter().map(|check| check.name))
 }

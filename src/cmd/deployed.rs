@@ -39,7 +39,8 @@ impl Deployed {
 /// A deployment that is open for verification.
 pub(super) struct Opened {
     pub(super) root: Root,
-    /// The baseline of the booted deployment; `None` if that is the deployment to verify, or if it has no baseline.
+    /// The baseline of the booted deployment; `None` if no deployment is booted, if the booted one is to be verified,
+    /// or if it has no baseline.
     pub(super) base: Option<Baseline>,
     pub(super) machine: Option<Machine>,
     pub(super) overlays: Vec<File>,
@@ -66,8 +67,8 @@ pub(super) fn open(system: &System, deployment: &Deployment) -> Result<Opened> {
     })
 }
 
-/// Reads the baseline of the booted deployment, whose root is `root`. `None` if the deployment has no kernel, or no
-/// readable initramfs.
+/// Reads the baseline of the first kernel in the booted deployment, whose root is `root`. `None` if there is no kernel,
+/// or no readable initramfs.
 fn base(root: &Root) -> Result<Option<Baseline>> {
     let dirs = kernels::module_dirs(root)?.into_iter();
     let kernel = dirs.filter(|dir| dir.has_vmlinuz).map(|dir| dir.name);

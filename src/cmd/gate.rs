@@ -66,9 +66,10 @@ pub enum OnError {
 /// Runs the command.
 ///
 /// # Errors
-/// When the system has no deployments, when the deployments or the gate's files cannot be read, or when a file of the
-/// gate cannot be locked or written. With `--on-error refuse`, `lock_unread` handles these errors, except the first. A
-/// deployment that cannot be verified is not an error.
+/// A [`Refusal`] when the system has no deployments. Otherwise when the root, the deployments or the gate's files
+/// cannot be read, a file of the gate cannot be locked or written, or the result cannot be printed. With `--on-error
+/// refuse`, `lock_unread` handles these errors, except the refusal and an error about the root. A deployment that
+/// cannot be verified is not an error.
 pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     if args.after.as_deref() == Some(SUCCESS) {
         return Ok(Outcome::Passed);
@@ -125,8 +126,9 @@ fn lock(root: &Root, staged: &Deployment) -> Result<()> {
     Ok(())
 }
 
-/// Locks the finalisation of a staged deployment that cannot be identified because of `error`, for example if ostree's
-/// file about the deployment is damaged. Also sets the message at login. Returns `error` if nothing is staged.
+/// Locks the finalisation of the staged deployment after `error`, usually because the deployment cannot be identified:
+/// for example, ostree's file about it is damaged. Also sets the message at login. Returns `error` if nothing is staged
+/// and, so that it is printed as JSON, also with `--format json`.
 fn lock_unread(global: &Global, root: &Root, error: anyhow::Error) -> Result<Outcome> {
     if root.lstat(staged::PATH)?.is_none() {
         return Err(error);
@@ -317,7 +319,7 @@ impl Gate<'_> {
     }
 
     /// Returns the verdict on a deployment that could not be verified because of `why`: refused with `--on-error
-    /// refuse`, otherwise unknown.
+    /// refuse` and without `--warn-only`, otherwise unknown.
     fn not_verified(&self, why: String) -> Judgement {
         let verdict = if self.args.locks_unknown() {
             Verdict::Refused

@@ -270,7 +270,7 @@ fn cat(image: &ImageInput, path: &[u8]) -> Result<()> {
 fn find(inventory: &Inventory, path: &[u8]) -> Result<u64> {
     let node = match inventory.resolve(path) {
         Ok((_, node)) => node,
-        // The root directory has no entry.
+        // The inventory has no node for the root directory.
         Err(ResolveError::NotFound { missing, .. }) if missing.is_empty() => {
             bail!("it is a directory")
         }

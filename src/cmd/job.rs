@@ -55,6 +55,7 @@ pub(super) struct Job<'a> {
     pub(super) signing: Signing,
     /// The report of the step `sign`; `None` before that step, and if it has nothing to sign.
     pub(super) signed: Option<SigningReport>,
+    /// The command lines of the step `commit`, for the report.
     pub(super) commit: Vec<Cmd>,
     pub(super) ending: &'a Ending,
 }
@@ -143,7 +144,7 @@ impl Ending {
     /// initramfs.
     ///
     /// With `--against`, the baseline is read before this function returns. The kmods and the signature of `vmlinuz`
-    /// are still those of the tree, unless the tree's initramfs cannot be read.
+    /// are still those of the tree, unless the tree has no readable baseline.
     pub(super) fn baseline(&self, root: &Root, host: &Host) -> Result<Option<Reading>> {
         let has_initramfs = |name: &String| {
             let path = format!("{MODULES}/{name}/initramfs.img");
@@ -362,8 +363,8 @@ pub(super) fn after(kver: &Kver, package: Option<&str>, verdict: &Verdict) -> Af
     }
 }
 
-/// Runs one step, and logs its duration and the description of its result that `say` returns. If a signal stops the
-/// step, the error describes the state in which it leaves the tree.
+/// Runs one step. If it succeeds, logs its duration and the description of its result that `say` returns. If a signal
+/// stops the step, the error describes the state in which it leaves the tree. After a signal, no step is started.
 pub(super) fn step<T>(
     name: &str,
     run: impl FnOnce() -> Result<T>,

@@ -95,7 +95,8 @@ impl Color {
         self.decide(stream.is_terminal(), |name| std::env::var_os(name))
     }
 
-    /// Decides by the rules of <https://bixense.com/clicolors>. `env` returns the value of an environment variable.
+    /// Decides by the rules of <https://bixense.com/clicolors>. In addition, a terminal whose `TERM` is `dumb` or not
+    /// set gets no colours unless they are forced. `env` returns the value of an environment variable.
     fn decide(self, is_terminal: bool, env: impl Fn(&str) -> Option<OsString>) -> bool {
         let is_set = |name| env(name).is_some_and(|value| !value.is_empty());
         let is_zero = |name| env(name).is_some_and(|value| value == "0");

@@ -95,7 +95,8 @@ impl Reading {
         platform.or_else(|| self.given_for_registry())
     }
 
-    /// Returns the same as [`given`](Self::given), but ignores `--platform`, which does not apply to registries only.
+    /// Returns the same as [`given`](Self::given), but ignores `--platform`, which also applies to images that are not
+    /// in a registry.
     pub fn given_for_registry(&self) -> Option<&'static str> {
         let given = [
             (self.authfile.is_some(), "--authfile"),
@@ -132,7 +133,8 @@ fn reference(word: &OsStr) -> Result<ImageReference> {
 }
 
 /// Returns the first kernel release in `usr/lib/modules` whose directory has a `vmlinuz`. Several are not an error
-/// here, since the check `kernel-single` reports them. Fails if there is none.
+/// here, since the check `kernel-single` reports them. Fails if there is none, or if its name is not a valid kernel
+/// release.
 pub(super) fn first_kernel(root: &Root) -> Result<Kver> {
     let dirs = kernels::module_dirs(root)?;
     let kernel = dirs.into_iter().find(|dir| dir.has_vmlinuz);

@@ -243,8 +243,9 @@ fn done(exec: &Exec, plan: &Plan, ending: &Ending, signing: &Signing) -> Result<
     done::report(exec.root(), &asked)
 }
 
-/// Returns the journal of an interrupted run that has already installed this kernel. If there is none, writes a new
-/// journal with the state of the base, which the transaction then changes.
+/// Returns the journal of an interrupted run that has already installed this kernel; fails if packages of its plan are
+/// missing. If there is no such journal, writes a new one with the state of the base, which the transaction then
+/// changes.
 fn begin(exec: &Exec, host: &Host, plan: &Plan, base: Reading) -> Result<Journal> {
     let root = exec.root();
     if let Some(journal) = Journal::of(root, &plan.set.kver)?.filter(|_| plan.settled) {
@@ -291,8 +292,8 @@ fn refuse_missing(journal: &Journal, host: &Host) -> Result<(), Refusal> {
     })
 }
 
-/// Reports that an earlier run has done everything: prints a sentence or, with `--format json`, the earlier report, and
-/// writes that report to `file`. The outcome in the report becomes "unchanged".
+/// Reports that an earlier run has done everything: prints a sentence (nothing with `--quiet`) or, with `--format
+/// json`, the earlier report, and writes that report to `file`. The outcome in the report becomes "unchanged".
 fn unchanged(mut report: Value, global: &Global, file: Option<&Path>) -> Result<Outcome> {
     report["outcome"] = serde_json::json!(Outcome::Unchanged);
     let json = format!("{report:#}\n");

@@ -15,7 +15,8 @@ use crate::report::{
 use crate::sys::console;
 use crate::text::plain;
 
-/// The error that the file of `--report` could not be written. The result itself is printed before that.
+/// The error that the file of `--report` could not be written. The result has been printed before, or printing has
+/// failed, too.
 #[derive(Debug, thiserror::Error)]
 #[error("writing the report: {0}")]
 pub struct ReportNotWritten(io::Error);
@@ -32,8 +33,8 @@ pub fn admit_report(file: &Path) -> Result<(), Refusal> {
     };
     match fs_err::metadata(file) {
         Ok(meta) if meta.is_dir() => return Err(refused("it is a directory".to_owned())),
-        // A pipe is not opened: without a reader, opening it would block, and a reader would take closing it for the
-        // end of the data.
+        // A pipe or device is not opened: without a reader, opening a pipe would block, and a reader would take closing
+        // it for the end of the data.
         Ok(meta) if !meta.is_file() => return Ok(()),
         _ => {}
     }

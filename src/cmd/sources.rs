@@ -89,7 +89,7 @@ pub fn pinned_command(sources: &[Source]) -> String {
     })
 }
 
-/// Parses a size such as `500M` into bytes.
+/// Parses a size such as `500M` into bytes. K, M and G are powers of 1024; 0 is an error.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(['K', 'M', 'G']);
     let unit = match &text[digits.len()..] {

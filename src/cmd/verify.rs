@@ -204,8 +204,8 @@ pub(super) enum Subject {
     Deployment(DeploymentReport),
 }
 
-/// Returns the report of a verification. With `fatal_warnings`, a warning makes the outcome rejected; without warnings,
-/// a check that could not run makes a passed outcome unknown.
+/// Returns the report of a verification. With `fatal_warnings`, a warning makes the outcome rejected. If there is no
+/// warning, but any check could not run, a passed outcome becomes unknown.
 pub(super) fn report(
     command: Command,
     kver: &Kver,

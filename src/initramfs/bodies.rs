@@ -3,9 +3,9 @@
 //! of a kernel module, the content of depmod's lists, and the libraries and symbols of an ELF file.
 //!
 //! This module accesses the tree's files only through [`OnDisk`]; the checks derive findings from the facts. Invariant:
-//! this module holds one file at a time, within the limits of `unpack`, `elf`, `lists` and `origin`. For all files
-//! together it keeps at most [`SAID_MAX`] bytes of facts and [`SYMBOLS_MAX`] bytes of symbols besides the lists, and
-//! unpacks at most [`UNPACKED_MAX`] bytes.
+//! this module holds at most one file at a time, within the limits of `unpack`, `elf`, `lists` and `origin`. For all
+//! files together it unpacks at most [`UNPACKED_MAX`] bytes. Besides the lists it keeps at most [`SAID_MAX`] bytes of
+//! facts, as the functions `size_of_facts` count them, and [`SYMBOLS_MAX`] bytes of symbols.
 
 pub(super) mod comparison;
 pub(super) mod elf;
@@ -25,30 +25,31 @@ use crate::kernel::modules::{Modinfo, ModuleName, unpack};
 /// The suffixes after `.ko` in the names of module files; distributions use different compressions.
 const SUFFIXES: [&[u8]; 4] = [b"", b".xz", b".zst", b".gz"];
 
-/// Number of bytes that are compared at a time.
+/// Upper bound of the bytes that are compared at a time.
 const STEP: usize = 64 << 10;
 
-/// Upper bound of a module's dependencies and vermagic (bytes); a real module has a few hundred.
+/// Upper bound of a module's dependencies and vermagic together (bytes); a real module has a few hundred.
 const FIELDS_MAX: usize = 64 << 10;
 
-/// Upper bound of the names and version strings of all files together (bytes); a generic image has about 0.3 MiB.
+/// Upper bound of the facts about all files together (bytes), without symbols and lists: mainly names, paths and
+/// version strings. A generic image has about 0.3 MiB.
 const SAID_MAX: u64 = 8 << 20;
 
 /// Upper bound of the kept symbols of all files together (bytes); generic images have about 2 MiB. The symbols of a
 /// file that would exceed the bound are not kept.
 const SYMBOLS_MAX: usize = 16 << 20;
 
-/// The start of the error if the facts about modules and programs exceed their limit.
+/// The start of the error message if the facts exceed [`SAID_MAX`].
 const SAID: &str = "the facts about its modules and programs have";
 
-/// Upper bound of all unpacked modules together (bytes), as large as the default of `Limits::decoded_bytes`. All
-/// modules of a kernel have about 0.5 GiB.
+/// Upper bound of the bytes to which the modules of the image and those of the tree unpack together. It equals the
+/// default of `Limits::decoded_bytes`. All modules of a kernel have about 0.5 GiB.
 const UNPACKED_MAX: u64 = 2 << 30;
 
-/// The directory of the tree's modules.
+/// The directory of the tree's modules, relative to the root.
 const MODULES: &[u8] = b"usr/lib/modules/";
 
-/// A [`Visitor`] that reads kernel modules, depmod's lists and ELF files, and compares all files with the tree's.
+/// A [`Visitor`] that reads kernel modules, depmod's lists and ELF files, and compares regular files with the tree's.
 pub struct Bodies<'d> {
     disk: Option<&'d mut dyn OnDisk>,
     /// The files of dracut's modules, listed on first use.
@@ -59,7 +60,7 @@ pub struct Bodies<'d> {
     held: Vec<u8>,
     compared: Vec<u8>,
     unpacker: Unpacker,
-    /// The rest of [`SAID_MAX`].
+    /// The rest of [`SAID_MAX`] (bytes).
     left: u64,
 }
 
@@ -229,15 +230,16 @@ fn learn(
     Ok(loaded)
 }
 
-/// Returns a module's path relative to `usr/lib/modules`; `None` for a file that is not a module.
+/// Returns a module's path relative to `lib/modules` or `usr/lib/modules`; `None` for a file that is elsewhere or whose
+/// name is not that of a module.
 fn module_path(path: &[u8]) -> Option<&[u8]> {
     let below = path.strip_prefix(b"usr/").unwrap_or(path);
     let below = below.strip_prefix(b"lib/modules/")?;
     ModuleName::is_of_path(below).then_some(below)
 }
 
-/// Returns the paths in the tree at which the counterpart of the file at `path` can be; the first one that exists is
-/// compared.
+/// Returns the paths in the tree at which the counterpart of the image's file `path` can be; the first one that exists
+/// is compared. They do not include the files of dracut's modules, which dracut installs at other paths.
 pub fn sources_of(path: &[u8]) -> Vec<Vec<u8>> {
     let Some(module) = module_path(path) else {
         return vec![path.to_vec()];
@@ -255,8 +257,8 @@ fn stem(path: &[u8]) -> &[u8] {
     stems.next().unwrap_or(path)
 }
 
-/// Opens the tree's file of the module at `path`, and returns it with its own path, since the compression can differ;
-/// `None` if there is none.
+/// Opens the tree's counterpart of the module `path`; `None` if there is none. Returns its path, too, since the suffix
+/// of the compression can differ. Both paths are relative to [`MODULES`].
 fn find(disk: &mut dyn OnDisk, path: &[u8]) -> io::Result<Option<(Vec<u8>, OpenFile)>> {
     let mut open = |path: &[u8]| disk.open(&[MODULES, path].concat());
     if let Some(file) = open(path)? {
@@ -273,10 +275,13 @@ fn find(disk: &mut dyn OnDisk, path: &[u8]) -> io::Result<Option<(Vec<u8>, OpenF
     Ok(None)
 }
 
-/// The result of comparing two files.
+/// The result of comparing a file with the start of a file of the tree.
 enum Prefix {
+    /// All bytes are equal.
     Whole,
+    /// The number of equal bytes before the part that contains the first different byte.
     Until(u64),
+    /// The tree's file cannot be read, with the reason.
     Unread(String),
 }
 
@@ -302,7 +307,7 @@ fn same(body: &mut dyn BufRead, mut file: impl Read, buffer: &mut [u8]) -> io::R
     }
 }
 
-/// Decompresses modules, one at a time.
+/// A decompressor that holds one module at a time.
 struct Unpacker {
     bytes: Vec<u8>,
     /// The number of bytes that may still be unpacked.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses an initramfs as the Linux kernel does.
 //!
-//! The rules are those of `init/initramfs.c` (`unpack_to_rootfs`). Where this module is stricter, the documentation of
-//! the item says so. For example, an archive that is truncated or has no trailer is an error, although the kernel
-//! accepts it silently.
+//! The rules are those of `init/initramfs.c` (`unpack_to_rootfs`). This module is stricter about images that are
+//! probably incomplete: an uncompressed archive that is truncated, an archive without a trailer, and a file without a
+//! segment are errors, although the kernel accepts them silently. [`Limits`] bounds sizes and numbers, too.
 //!
 //! The top level of the file may contain, in any number and order:
 //! - NUL bytes between segments, before the first and after the last;
@@ -11,14 +11,15 @@
 //! - compressed segments at any offset, detected by their magic numbers. Their content must consist of NULs and newc
 //!   archives, whose offsets in the content must be multiples of four.
 //!
-//! `stream`: [`read`] reads the file as a stream (`source.rs`); a second thread reads ahead in a large file.
-//! `compress.rs`, `lz4.rs` and `lzop.rs` decode a compressed segment, a large one on a third thread. `pipe.rs`
-//! transfers the decoded bytes to `cpio.rs`, which parses them and calls the [`Visitor`].
+//! `stream`: [`read`] reads the file as a stream (`source.rs`); one thread reads ahead in a large file. `compress.rs`,
+//! `lz4.rs` and `lzop.rs` decode a compressed segment, a large one on a further thread. `pipe.rs` transfers the content
+//! to `cpio.rs`, which parses it and calls the [`Visitor`]. `random.rs` creates the segment to append to a new image,
+//! and `sample.rs` estimates the size that the file would have with `zstd -19`.
 //!
 //! `tree`: [`Inventory`] is the visitor for the checks. It builds the tree of names that the kernel would create in its
 //! root file system by unpacking, and answers queries (`lookup.rs`).
 //!
-//! `bodies`: [`Bodies`] learns facts from whole files during streaming (`elf.rs`, `lists.rs`, `origin.rs`).
+//! `bodies`: [`Bodies`] reads facts from whole files during streaming (`elf.rs`, `lists.rs`, `origin.rs`).
 //!
 //! This module must not access processes, the environment, a file system or a log. Invariant: no input causes a panic.
 //! Memory use is bounded by [`Limits`], by the sizes of the buffers, and by the budgets of [`Keep`] and [`Bodies`].

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Splits a file into segments.
+//! Splits an initramfs into segments, and passes the entries of their archives to a visitor.
 //!
-//! This module does not parse archives. Invariant: without an error, every byte of the file is padding or belongs to a
+//! The archives are parsed in `cpio.rs`. Invariant: without an error, every byte of the file is padding or belongs to a
 //! returned segment.
 
 pub(super) mod compress;
@@ -36,13 +36,14 @@ use crate::kernel::packing::Packing;
 
 /// Reads an initramfs from `input` to its end and passes every entry to `visitor`, in order. The [module's
 /// documentation](super) describes the accepted format. Returns the segments in the order of the file. `input` is read
-/// once, as a stream, and large segments are never held in memory completely. Large compressed segments are decoded on
-/// a second thread, and large inputs are read on a third one.
+/// once, as a stream, and large segments are never held in memory completely. One thread reads ahead in a large
+/// `input`, and a further one decodes a compressed segment with a large content.
 ///
 /// # Errors
 ///
-/// Any error of the image or of `input` ends the reading immediately. The visitor has then received only the entries
-/// before the error.
+/// Any error of the image, of `input` or of `visitor` ends the reading, and so does an exceeded limit. The visitor has
+/// then received the entries before the error. If the error is in the data of an entry, it has received this entry,
+/// too.
 pub fn read(
     input: impl Read + Send,
     limits: &Limits,
@@ -125,7 +126,7 @@ fn all(
     Ok(())
 }
 
-/// Reads the segment at `at`, the position of `source`.
+/// Reads the segment at `at`, the position of `source`. `allowance` is the number of bytes that may still be decoded.
 fn one(
     source: &mut BufferedInput,
     at: Position,
@@ -149,7 +150,7 @@ fn one(
     Ok(observer.segment(at, source.offset() - at.offset, decoded, archives))
 }
 
-/// Reads the content of a compressed segment; returns its size in bytes.
+/// Reads the content of a compressed segment; returns the size of the content in bytes.
 fn content(
     pull: &mut dyn Pull,
     at: Position,
@@ -175,7 +176,8 @@ fn content(
     Ok(cursor.place().decoded)
 }
 
-/// Returns the compression of the segment at `at`, which begins with `start`.
+/// Returns the compression of the segment at `at`, which begins with `start`. Fails if no segment can begin with these
+/// bytes or, for an archive, at this offset.
 fn recognise(start: &[u8], at: Position) -> Result<Compression, ReadError> {
     if let Some(compression) = Compression::detect(start) {
         return Ok(compression);

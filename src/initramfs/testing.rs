@@ -37,7 +37,7 @@ pub(crate) struct TestEntry {
     pub(crate) nlink: u32,
     pub(crate) rdev: (u32, u32),
     pub(crate) data: Vec<u8>,
-    /// The number of NULs after the name besides the terminating one.
+    /// The number of NULs that the header counts as a part of the name, besides the terminating one.
     pub(crate) name_padding: usize,
 }
 
@@ -53,7 +53,6 @@ pub(crate) fn item(name: &str, mode: u32, data: &[u8]) -> TestEntry {
     }
 }
 
-/// Returns the inventory of an archive with these entries.
 pub(crate) fn inventory(items: &[TestEntry]) -> Inventory {
     let limits = Limits::default();
     let mut inventory = Inventory::new(&limits);

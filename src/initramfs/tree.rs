@@ -2,9 +2,9 @@
 //! The root file system after unpacking, as names and nodes.
 //!
 //! The rules are those of `do_name` and `do_symlink` in `init/initramfs.c` and of the VFS: names are resolved through
-//! existing links; an existing entry of another type is removed unless it is a non-empty directory; a file whose
-//! directory does not exist is silently dropped. This module does not read data. Invariant: every key of the nodes is a
-//! path without links, and the directory of this path is also a key, or the root, or one of `BUILT_IN`.
+//! existing links; an existing entry of another type is removed unless it is a non-empty directory; an entry whose
+//! directory does not exist is silently dropped. This file does not read data. Invariant: every key of the nodes is a
+//! path that leads through no link, and the directory of this path is also a key, or the root, or one of `BUILT_IN`.
 
 pub(super) mod inventory;
 pub(super) mod lookup;
@@ -24,9 +24,10 @@ use crate::initramfs::stream::entry::{Device, Entry, EntryType, NameProblem, PAT
 pub enum Reason {
     /// The entry's directory does not exist, or is not a directory.
     NoParent,
-    /// The path of the entry's directory contains a dangling link or too many links, for example a loop.
+    /// The path of the entry's directory contains a link and leads to nothing, for example because the link dangles. Or
+    /// it contains too many links, for example a loop.
     ParentLink,
-    /// The name is longer than `PATH_MAX`.
+    /// The name with its NUL is longer than `PATH_MAX`.
     NameTooLong,
     /// The name is empty.
     NameEmpty,
@@ -63,9 +64,9 @@ impl fmt::Display for Reason {
 pub struct Dropped {
     /// The entry's path.
     pub path: Vec<u8>,
-    /// The reason.
+    /// The reason why the entry is ignored.
     pub reason: Reason,
-    /// The number of its segment in the file, from 0.
+    /// The number of the entry's segment in the file, from 0.
     pub segment: u32,
 }
 
@@ -79,7 +80,7 @@ pub(super) struct Tree {
     pub(super) contents: Vec<Content>,
     links: HashMap<LinkKey, Vec<u8>>,
     archive: u32,
-    /// The last directory that was looked up, and its resolved path.
+    /// The last directory that was looked up, and the path to which it was resolved.
     parent: Option<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -141,6 +142,7 @@ impl Tree {
     }
 
     /// Creates or replaces the node at `path`. `content` is the data of a file, `target` the target of a symbolic link.
+    /// Fails with the reason if the entry is ignored.
     pub(super) fn make(
         &mut self,
         path: Vec<u8>,
@@ -190,8 +192,8 @@ impl Tree {
         Ok(())
     }
 
-    /// Returns the first name of the file that `entry` is a hard link to. If `entry` is the first of several links,
-    /// registers `path` as the first name and returns `None`.
+    /// Returns the first name of the file that `entry` is a hard link to; `None` if `entry` is not a hard link to an
+    /// earlier one. Registers `path` as the first name if `entry` is the first of several links.
     fn link_source(&mut self, path: &[u8], entry: &Entry) -> Option<Vec<u8>> {
         if entry.archive != self.archive {
             self.links.clear();
@@ -208,8 +210,8 @@ impl Tree {
         None
     }
 
-    /// Registers the path of a dropped entry as the first name of its file, so that later hard links to the file are
-    /// dropped, too.
+    /// Registers the path of a dropped entry as the first name of its file, unless the file has a first name. Thus
+    /// later hard links to the file are dropped, too.
     pub(super) fn lose(&mut self, entry: &Entry) {
         if !matches!(
             entry.kind(),

@@ -23,7 +23,7 @@ pub fn write_diff(names: (&str, &str), diff: &Diff, out: &mut dyn Write) -> io::
         modules.gone.iter().try_for_each(|it| line('-', it, out))?;
         modules.added.iter().try_for_each(|it| line('+', it, out))?;
     }
-    // Modules of different kernels always differ in their bytes, so these differences are only counted.
+    // Modules of different kernels usually differ in their bytes, so such differences are only counted.
     write_changes(
         "kernel modules",
         &diff.kernel_modules,
@@ -109,8 +109,8 @@ fn write_texts(before: &Side, after: &Side, out: &mut dyn Write) -> io::Result<(
     Ok(())
 }
 
-/// Writes the lines about one group of names. If `bytes` is false, names that differ only in their bytes are counted,
-/// not shown.
+/// Writes the lines about one group of names, or nothing if the group has no differences. If `bytes` is false, names
+/// that differ only in their bytes are counted, not shown.
 fn write_changes(
     title: &str,
     changes: &Changes,

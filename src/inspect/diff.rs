@@ -2,8 +2,9 @@
 //! Compares two initramfs files: kernel modules, units, other files, dracut's modules, sizes.
 //!
 //! Paths are compared with a placeholder for the kver, and kernel modules by name, so that initramfs files of different
-//! kernels can be compared. Times are not compared. Invariant: every name of either initramfs is in one of the lists or
-//! counted in `same`.
+//! kernels can be compared. Names in an initramfs with modules of several kernels, or of none, are compared by their
+//! whole path. Times are not compared. Invariant: every name of either initramfs is in one of the lists or counted in
+//! `same`.
 
 #[cfg(test)]
 mod tests;
@@ -41,7 +42,7 @@ pub struct Side {
     pub kernel_modules_bytes: u64,
     /// The number of units, links that enable them and drop-ins.
     pub units: usize,
-    /// The number of other names.
+    /// The number of other names, including directories.
     pub files: usize,
     /// The number of dracut's modules.
     pub dracut_modules: usize,
@@ -58,10 +59,10 @@ pub struct Item {
     /// The path.
     #[serde(flatten)]
     pub name: Name,
-    /// The path with the kver of its initramfs.
+    /// The path with its original bytes.
     #[serde(skip)]
     pub raw: Vec<u8>,
-    /// Bytes of the file.
+    /// Bytes of the file; for a symbolic link, the length of its target.
     pub bytes: u64,
 }
 
@@ -69,10 +70,11 @@ pub struct Item {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Changed {
-    /// The path in the second initramfs. The path in the first initramfs can have another kver.
+    /// The path in the second initramfs. The path in the first initramfs can be another one, for example with another
+    /// kver.
     #[serde(flatten)]
     pub name: Name,
-    /// The path in the second initramfs.
+    /// The path in the second initramfs, with its original bytes.
     #[serde(skip)]
     pub raw: Vec<u8>,
     /// Bytes in the first initramfs.
@@ -81,7 +83,7 @@ pub struct Changed {
     pub bytes: u64,
     /// Whether the data of the file, or the target of the link, differs.
     pub content: bool,
-    /// The other differences: `mode 0755 -> 0644`.
+    /// The differences other than the data, as text: `mode 0755 -> 0644`, `target a -> b`.
     pub what: Vec<String>,
 }
 
@@ -99,7 +101,7 @@ pub struct Changes {
     pub same: usize,
 }
 
-/// Names of dracut's modules.
+/// The dracut modules that only one of the initramfs files has, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Names {
@@ -161,7 +163,8 @@ pub fn diff(before: (&Summary, &Inventory), after: (&Summary, &Inventory)) -> Di
 }
 
 impl Diff {
-    /// Returns whether both initramfs files unpack to the same names and contents. Times are ignored.
+    /// Returns whether both initramfs files unpack to the same names, modes, owners and contents. Times, and the kver
+    /// in paths, are ignored.
     pub fn is_empty(&self) -> bool {
         [&self.kernel_modules, &self.units, &self.files]
             .iter()

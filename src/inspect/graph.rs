@@ -9,7 +9,7 @@ use super::json::Name;
 use super::name::Shown;
 use crate::boot::{Graph, GraphFile};
 
-/// A file that a boot executes, loads or reads before the root is mounted.
+/// A file that a boot may execute, load or read before the root is mounted.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GraphEntry {
@@ -19,13 +19,13 @@ pub struct GraphEntry {
     /// The file that uses this one; absent for a file that the kernel uses by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Name>,
-    /// The way in which `from` uses the file.
+    /// The way in which `from` or the kernel uses the file.
     pub why: String,
     /// Whether it is known that the root cannot be reached without the file.
     pub needed: bool,
 }
 
-/// Returns all files that a boot uses. A file comes after the file that uses it.
+/// Returns all files that a boot may use. A file comes after the file that uses it.
 pub fn graph(graph: &Graph) -> Vec<GraphEntry> {
     graph.steps().iter().map(|it| entry(graph, it)).collect()
 }
@@ -53,7 +53,8 @@ fn from<'a>(graph: &Graph<'a>, step: &GraphFile) -> Option<&'a [u8]> {
         .map(|it| it.path)
 }
 
-/// Writes a line for every file that a boot uses, sorted by path: whether the file is needed, its path, and the reason.
+/// Writes a line for every file that a boot may use, sorted by path: whether the file is needed, its path, and the
+/// reason.
 ///
 /// # Errors
 /// Those of `out`.
@@ -70,7 +71,7 @@ pub fn write_graph(graph: &Graph, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// Writes the chain of files from PID 1 to the file at `path`, each with the reason, and whether the file at `path` is
-/// needed.
+/// needed. If no boot uses the file, writes only this fact.
 ///
 /// # Errors
 /// Those of `out`.

@@ -3,11 +3,11 @@
 
 use serde::Serialize;
 
-/// A path in an initramfs.
+/// A path in an initramfs or in the tree, or the target of a symbolic link.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Name {
-    /// The path inside, without a leading `/`; U+FFFD stands for bytes that are not UTF-8.
+    /// The path, without a leading `/` unless it is the target of a link. U+FFFD stands for bytes that are not UTF-8.
     pub path: String,
     /// The bytes of a path that is not UTF-8, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]

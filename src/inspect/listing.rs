@@ -30,9 +30,9 @@ pub struct FileEntry {
     pub gid: u32,
     /// The number of links, from the archive.
     pub nlink: u32,
-    /// Size in bytes; for a symbolic link, the length of its target.
+    /// Size in bytes; for a symbolic link, the length of its target; 0 for other types except files.
     pub size: u64,
-    /// Seconds since 1970.
+    /// The time of the last change of the content, in seconds since 1970.
     pub mtime: u32,
     /// The target of a symbolic link.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,7 +57,7 @@ pub struct ModuleEntry {
     pub size: u64,
 }
 
-/// Returns the size in bytes of a file's content, or of a symbolic link's target.
+/// Returns the size in bytes of a file's content, or of a symbolic link's target; 0 for other types.
 pub(super) fn size(inventory: &Inventory, node: &Node) -> u64 {
     match inventory.content(node) {
         Some(content) => content.size.into(),
@@ -101,7 +101,8 @@ pub fn files(inventory: &Inventory) -> Vec<FileEntry> {
     inventory.nodes().map(entry).collect()
 }
 
-/// Returns every kernel module for the JSON output, sorted by path.
+/// Returns every kernel module for the JSON output, sorted by path. Modules in a separate directory `lib/modules` come
+/// last.
 pub fn modules(inventory: &Inventory) -> Vec<ModuleEntry> {
     let paths = inventory.kernel_modules().into_iter();
     paths
@@ -115,7 +116,8 @@ pub fn modules(inventory: &Inventory) -> Vec<ModuleEntry> {
         .collect()
 }
 
-/// Writes a line per name: mode, links, owner, group, size or device, time (UTC), path.
+/// Writes a line per name: mode, links, owner, group, size or device, time (UTC), path, and the target of a symbolic
+/// link.
 ///
 /// # Errors
 /// Those of `out`.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Output about an initramfs for people and programs: a summary, a listing, a difference.
+//! Output about an initramfs for people and programs: a summary, listings, the origins of files, the files that a boot
+//! uses, and the difference from another initramfs.
 //!
 //! This module neither reads files nor prints. Invariant: a name from an initramfs is written only through [`Shown`] or
 //! [`json::Name`], so that none of its control characters reaches a terminal.

@@ -5,8 +5,9 @@
 
 use std::fmt::{self, Write};
 
-/// Formats a name. Printable UTF-8 is unchanged, including backslashes (units have `\x2d` in their names). Other names
-/// are quoted for a shell: `$'esc\x1b[31m'`; an empty name is `''`.
+/// A name, formatted for a terminal. Printable UTF-8 is unchanged, including backslashes (units have `\x2d` in their
+/// names). A name with other bytes, or one that begins with `$'`, is quoted for a shell: `$'esc\x1b[31m'`. An empty
+/// name is `''`.
 #[derive(Debug, Clone, Copy)]
 pub struct Shown<'a>(pub &'a [u8]);
 
@@ -43,7 +44,9 @@ fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
 }
 
-/// Returns whether the character is printable: no control character, and no mark that changes the writing direction.
+/// Returns whether the character is shown as it is. Not shown are those that [`char::escape_debug`] escapes, other than
+/// backslash and quotes: for example control characters, combining characters, and marks that change the writing
+/// direction.
 pub(super) fn is_printable(char: char) -> bool {
     matches!(char, '\\' | '\'' | '"') || char.escape_debug().len() == 1
 }

@@ -39,13 +39,13 @@ const GENERATED: [&str; 20] = [
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Provenance {
-    /// A copy of the file with the same path in the tree.
+    /// A copy of the file with the same path in the tree. The compression of a kernel module may differ.
     Tree,
     /// A copy of a file of a dracut module.
     Dracut,
     /// Different from its counterpart in the tree or in a dracut module.
     Differs,
-    /// Written by dracut or by a program that dracut runs.
+    /// Written by dracut or by a program that dracut runs, according to the path.
     Generated,
     /// Neither in the tree nor in dracut's modules.
     Addition,

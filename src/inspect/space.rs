@@ -50,9 +50,10 @@ pub struct Space {
     pub files: usize,
     /// The kinds of files, the largest first.
     pub kinds: Vec<Share>,
-    /// The largest directories, except those that consist mostly of one subdirectory.
+    /// The largest directories (at most 10), except those that consist mostly of one subdirectory, and those with less
+    /// than a hundredth of all bytes.
     pub directories: Vec<Sized>,
-    /// The largest files.
+    /// The largest files (at most 10).
     pub largest: Vec<Sized>,
 }
 
@@ -136,8 +137,8 @@ fn kind(path: &[u8], content: &Content) -> &'static str {
     }
 }
 
-/// Returns the largest directories. A directory is left out if one subdirectory has nine tenths of its bytes, or if it
-/// has less than a hundredth of `whole`, the bytes of all files.
+/// Returns the largest directories. A directory is left out if one subdirectory has at least nine tenths of its bytes,
+/// or if it has less than a hundredth of `whole`, the bytes of all files.
 fn largest_directories(directories: &BTreeMap<&[u8], u64>, whole: u64) -> Vec<Sized> {
     let mut largest_below: BTreeMap<&[u8], u64> = BTreeMap::new();
     for (&path, &bytes) in directories {
@@ -154,7 +155,8 @@ fn largest_directories(directories: &BTreeMap<&[u8], u64>, whole: u64) -> Vec<Si
     named(sizes.filter(says_more).collect(), whole / 100)
 }
 
-/// Returns the largest items of at least `least` bytes, at most [`NAMED`] of them.
+/// Returns the largest items, the largest first, at most [`NAMED`]. Items with fewer than `least` bytes, and empty
+/// ones, are left out.
 fn named(mut sizes: Vec<(&[u8], u64)>, least: u64) -> Vec<Sized> {
     sizes.retain(|&(_, bytes)| bytes >= least.max(1));
     sizes.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));

@@ -46,7 +46,7 @@ pub struct Dracut {
     pub arguments: Option<String>,
 }
 
-/// The summary.
+/// The summary of an initramfs file.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Summary {
@@ -64,11 +64,11 @@ pub struct Summary {
     pub space: Space,
     /// File system images in the initramfs, whose content is not read.
     pub inner_images: Vec<Name>,
-    /// Names and entries that the kernel or another program may interpret differently than intended.
+    /// Entries that the kernel ignores, and names that programs may interpret differently.
     pub oddities: Vec<Oddity>,
 }
 
-/// A name that the kernel ignores, or that is unusual.
+/// An entry that the kernel ignores, or whose name starts with `/` or has a `..` component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Oddity {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Formats sizes, dates, modes and columns for human readers.
+//! Formats sizes, shares, counts, modes and dates for human readers, and wraps words into lines.
 
 use crate::initramfs::EntryType;
 
@@ -94,7 +94,7 @@ pub(super) fn date(seconds: u32) -> String {
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}")
 }
 
-/// Maximum width of the text after a label; such a line ends at column 80.
+/// Maximum width of the text after a label (characters). With the label, a line then has at most 80 characters.
 const WIDTH: usize = 64;
 
 /// Wraps words into lines of at most [`WIDTH`] characters. A word that is longer is the only one in its line.

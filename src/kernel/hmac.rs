@@ -22,8 +22,8 @@ const KEY: &[u8] = b"FIPS-FTW-RHEL2009";
 /// Number of bytes that are read at a time.
 const STEP: usize = 64 << 10;
 
-/// Splits a line at its first whitespace into the digest and the rest. In a valid line, the rest is two separator
-/// characters and a file name. The digest or the rest can be empty.
+/// Splits a line, without the whitespace at its end, at its first whitespace into the digest and the rest. In a valid
+/// line, the rest is two separator characters and a file name. The digest or the rest can be empty.
 pub fn parts(line: &str) -> (&str, &str) {
     let line = line.trim_ascii_end();
     let is_blank = |it: char| it.is_ascii_whitespace();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Parsers for a kernel's release string, its image, its HMAC file and its modules.
+//! Parsers for a kernel's release string, its image, its HMAC file and its modules, and for the compression of files.
 
 pub mod hmac;
 pub mod kver;

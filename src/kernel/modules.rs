@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses the files that depmod and the kernel's build put next to the modules (`modules.dep`, `modules.builtin`,
 //! `modules.order`, `modules.softdep`, `modules.alias`), the configuration of modprobe, and the modinfo of a module.
+//! Also compresses and decompresses modules, and splits off their signatures.
 //!
 //! Names and paths are bytes. Nothing here opens a file. Hostile input causes no panic, and the time and memory for
 //! parsing it are proportional to its length.
@@ -154,7 +155,8 @@ impl fmt::Display for ModuleName {
 impl ModulesDep {
     /// Parses `PATH: PATH…` lines. Paths are relative to the directory of the file.
     ///
-    /// Fails on a line without a colon, on a path that is not a module's, and on two lines for the same path.
+    /// Empty lines and comments are skipped. Fails on a line without a colon, on a path that is not a module's, on two
+    /// lines for the same path, and on a line longer than [`MAX_LINE`].
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         let mut dep = Self::default();
         for line in lines("modules.dep", bytes) {
@@ -190,7 +192,7 @@ impl ModulesDep {
         self.needs.get(path)
     }
 
-    /// Returns the path of the first module with this name; `None` if there is none.
+    /// Returns the path of the module with this name, from the first line for such a module; `None` if there is none.
     pub fn path_of(&self, name: &ModuleName) -> Option<&[u8]> {
         self.paths.get(name).map(Vec::as_slice)
     }
@@ -202,7 +204,7 @@ impl ModulesDep {
             .map(|(path, needs)| (path.as_slice(), needs))
     }
 
-    /// Returns the number of modules.
+    /// Returns the number of lines, one for each module.
     pub fn len(&self) -> usize {
         self.needs.len()
     }
@@ -214,12 +216,13 @@ impl ModulesDep {
 }
 
 impl ModuleList {
-    /// Parses `modules.builtin`, one path per line. Fails on a path that is not a module's.
+    /// Parses `modules.builtin`, one path per line. Fails on a path that is not a module's, and on a line longer than
+    /// [`MAX_LINE`].
     pub fn parse_builtin(bytes: &[u8]) -> Result<Self, ParseError> {
         Self::parse("modules.builtin", bytes)
     }
 
-    /// Parses `modules.order`, one path per line. Fails on a path that is not a module's.
+    /// Parses `modules.order`. Fails as [`parse_builtin`](Self::parse_builtin) does.
     pub fn parse_order(bytes: &[u8]) -> Result<Self, ParseError> {
         Self::parse("modules.order", bytes)
     }
@@ -275,7 +278,7 @@ impl Softdep {
 
 impl Softdeps {
     /// Parses `softdep NAME pre: NAME… post: NAME…` lines. Several lines of a module are combined. Comments and empty
-    /// lines are skipped. Fails on any other line.
+    /// lines are skipped. Fails on any other line, and on a line longer than [`MAX_LINE`].
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         let mut all = BTreeMap::<_, Softdep>::new();
         for line in lines("modules.softdep", bytes) {

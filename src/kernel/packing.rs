@@ -98,7 +98,8 @@ impl Xz {
         }
     }
 
-    /// Returns the reason why no configuration of the kernel's decoder supports the file; `None` if one does.
+    /// Returns the reason why no configuration of the kernel's decoder supports the file; `None` if one does, or if the
+    /// filters are not known.
     pub fn never_decoded(&self) -> Option<&'static str> {
         match self.check {
             0 | 1 => {}
@@ -126,7 +127,8 @@ impl Xz {
         }
     }
 
-    /// Returns the reason why a kernel with this configuration cannot decode the file; `None` if it can.
+    /// Returns the reason why a kernel with this configuration cannot decode the file; `None` if it can, or if the
+    /// filters are not known.
     pub fn why_not(&self, config: &Config) -> Option<String> {
         if let Some(why) = self.never_decoded() {
             return Some(why.to_owned());

@@ -28,7 +28,7 @@ use payload::Codec;
 use pe::Pe;
 pub use unsigned::{PeSignature, signature_from};
 
-/// Upper bound of the bytes that are decoded from an image or searched for a banner.
+/// Upper bound of the bytes that are searched for a banner, and of those that are decoded after the banner.
 pub const MAX_DECODED: u64 = 256 << 20;
 
 /// The maximum length of a release string in the kernel (bytes): `__NEW_UTS_LEN`.
@@ -97,8 +97,9 @@ pub fn release(image: &[u8]) -> Result<Release> {
 
 /// Reads the facts about a kernel image. The initial position of the reader does not matter.
 ///
-/// Fails with [`VmlinuzError::Unknown`] if the image has no known [`KernelFormat`], and with another error if the image
-/// is damaged or if its architecture or compression is not supported.
+/// Fails with [`VmlinuzError::Unknown`] if the image has no known [`KernelFormat`]. Fails with another error if the
+/// reader fails, if the image is damaged or has no release string, or if its architecture or compression is not
+/// supported.
 pub fn release_from<R: Read + Seek>(reader: &mut R) -> Result<Release> {
     let mut image = Region::new(reader).map_err(VmlinuzError::Io)?;
     let pe = Pe::of(&mut image)?;
@@ -175,7 +176,7 @@ fn bzimage<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Release> {
     if size > 0 {
         image.part("the kernel", start, size)?;
     }
-    // Bit 0 of the load flags is XLF_KERNEL_64, since boot protocol 2.12.
+    // Bit 0 of `xloadflags` is `XLF_KERNEL_64`, since boot protocol 2.12.
     let arch = if protocol >= 0x20c && flags & 1 != 0 {
         Arch::X86_64
     } else {

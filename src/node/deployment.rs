@@ -50,7 +50,7 @@ pub struct Deployment {
     pub name: Name,
     /// The checksum of its kernel and initramfs. The name of their directory on `/boot` contains this checksum.
     pub bootcsum: String,
-    /// Its place.
+    /// Its place relative to the booted deployment.
     pub place: Place,
     /// The kernel arguments; `None` if a staged deployment inherits them.
     pub kargs: Option<Vec<String>>,
@@ -168,8 +168,8 @@ impl Place {
     }
 }
 
-/// Sets each deployment's place. `deployments` are in the order of the boot loader's menu; `booted` is the index of the
-/// running deployment, if there is one.
+/// Sets each deployment's place. `deployments` are in the order of the boot loader's menu, without the staged one;
+/// `booted` is the index of the running deployment, if there is one.
 pub fn set_places(deployments: &mut [Deployment], booted: Option<usize>) {
     let os = booted.and_then(|at| deployments.get(at).map(|it| it.name.osname.clone()));
     let mut has_rollback = false;

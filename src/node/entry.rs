@@ -9,7 +9,8 @@ pub const SIZE_MAX: u64 = 64 << 10;
 /// The facts in an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The version of the entry, 0 if it has none. The boot menu begins with the entry of the highest version.
+    /// The version of the entry; 0 if it has none, or an invalid one. The boot menu begins with the entry of the
+    /// highest version.
     pub version: u32,
     /// The kernel arguments.
     pub kargs: Vec<String>,
@@ -57,7 +58,7 @@ impl Entry {
 
 impl Link {
     /// Returns the link in the first kernel argument `ostree=…`; `None` if there is no such argument, or if its value
-    /// is not a path of this form.
+    /// does not have the form of a [`Link`].
     pub fn of(kargs: &[impl AsRef<str>]) -> Option<Self> {
         let mut values = kargs
             .iter()

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads `/proc/PID/mountinfo`.
+//! Parses the text of `/proc/PID/mountinfo`.
 
-/// Upper bound of the file (bytes).
+/// Upper bound of a mountinfo file (bytes).
 pub const SIZE_MAX: u64 = 4 << 20;
 
-/// A mount.
+/// The fields of a line of mountinfo that this program uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
     /// The mount point.
@@ -39,7 +39,8 @@ fn parse(line: &str) -> Option<Mount> {
     })
 }
 
-/// Replaces octal escapes such as `\040` by the characters. The kernel escapes space, tab, newline and backslash.
+/// Replaces octal escapes such as `\040` with the characters. The kernel escapes space, tab, newline and backslash, and
+/// in types and sources also `#` (`mangle` in fs/proc_namespace.c).
 fn unescape(text: &str) -> String {
     let mut parts = text.split('\\');
     let mut plain = parts.next().unwrap_or_default().to_owned();

@@ -92,7 +92,7 @@ impl Judgement {
         self.verdict == Verdict::Refused && !self.released
     }
 
-    /// Returns the reason for the verdict in one line: the first finding and the number of others, or the error.
+    /// Returns the reason for the verdict: the first finding and the number of others or, without findings, the error.
     pub fn reason(&self) -> String {
         match (self.findings.as_slice(), &self.error) {
             ([], Some(error)) => format!("it could not be verified: {error}"),
@@ -152,7 +152,7 @@ impl Record {
 /// Formats a time, given in seconds since 1970, as `2026-11-30T09:00:00Z`.
 pub fn utc(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Howard Hinnant's algorithm, in which a year begins in March and an era has 400 years.
+    // Howard Hinnant's algorithm `civil_from_days`, in which a year begins in March and an era has 400 years.
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;

@@ -40,7 +40,8 @@ pub fn describe_composefs(bytes: &[u8]) -> String {
     format!("deployment {name}, {lock}")
 }
 
-/// A staged deployment, and the merge deployment, from which its `/etc` and its kernel arguments come.
+/// A staged deployment and its merge deployment. The merge deployment supplies `/etc` and, if ostree's file has no
+/// kernel arguments, also these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Staged {
     /// The staged deployment.

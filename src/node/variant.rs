@@ -86,7 +86,7 @@ impl<'a> Dict<'a> {
 }
 
 /// Splits an array of elements of variable size. The offsets of the elements' ends follow the elements. Returns `None`
-/// if an offset is invalid.
+/// if an offset is invalid, or if there are more than [`ELEMENTS_MAX`] elements.
 fn elements(array: &[u8], alignment: usize) -> Option<Vec<&[u8]>> {
     if array.is_empty() {
         return Some(Vec::new());

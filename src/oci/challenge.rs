@@ -16,8 +16,8 @@ pub enum Challenge {
 }
 
 impl Challenge {
-    /// Returns the best challenge in the values of the `WWW-Authenticate` headers: Bearer, else Basic. `None` if the
-    /// headers contain neither.
+    /// Returns the best challenge in the values of the `WWW-Authenticate` headers: Bearer with a realm, else Basic.
+    /// `None` if the headers contain neither.
     pub fn of<'h>(headers: impl IntoIterator<Item = &'h str>) -> Option<Self> {
         let all: Vec<_> = headers.into_iter().flat_map(schemes).collect();
         let bearer = all.iter().find_map(|(name, parameters)| {
@@ -70,7 +70,7 @@ fn is_token(it: char) -> bool {
     it.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~/".contains(it)
 }
 
-/// Reads a token or a quoted string. Returns it with the rest of the text.
+/// Reads a token or a quoted string at the start of `text`. Returns the value, unquoted, and the rest of the text.
 fn value_of(text: &str) -> (String, &str) {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([',', ' ', '\t']).unwrap_or(text.len());

@@ -6,7 +6,8 @@ use super::manifest::Descriptor;
 use super::platform::Platform;
 
 /// Chooses an image of an index: the first one for the `wanted` platform. Without `wanted`, chooses the first one for
-/// the host's platform, else the only image. Attestations (platform `unknown/unknown`) are ignored.
+/// the host's platform, else the only image. Entries for the operating system `unknown` are ignored: they are
+/// attestations.
 ///
 /// # Errors
 /// When the index has no image, or none for the platform; the error then lists the platforms of the index.

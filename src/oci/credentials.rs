@@ -87,12 +87,12 @@ impl CredentialFile {
         })
     }
 
-    /// Returns the places to look for the credentials for an image, in order: the program in `credHelpers`; then the
-    /// most specific entry (of the repository, a namespace or the registry) or, if there is none, the program in
-    /// `credsStore`.
+    /// Returns the places to look for the credentials for an image, in order. First comes the program that
+    /// `credHelpers` names for the registry, if any. Then comes the most specific entry with credentials (of the
+    /// repository, a namespace or the registry) or, if there is none, the program in `credsStore`.
     ///
     /// # Errors
-    /// When an entry is not base64 of USER:PASSWORD, or the name of a program is invalid.
+    /// When the `auth` of an entry is not base64 of USER:PASSWORD, or the name of a program is invalid.
     pub fn find(&self, image: &Docker) -> Result<Vec<CredentialSource>, String> {
         let mut found = Vec::new();
         let mut helpers = self.cred_helpers.iter();
@@ -115,7 +115,7 @@ impl CredentialFile {
     }
 }
 
-/// Returns whether a key names the registry `host`.
+/// Returns whether a key of `credHelpers` names the registry `host`.
 fn is_host(key: &str, host: &str) -> bool {
     plain(key) == host || (host == "docker.io" && plain(key) == "index.docker.io")
 }
@@ -222,7 +222,7 @@ impl CredentialHelper {
         }
     }
 
-    /// Returns whether the output of a failed program says that the program has no credentials for the registry.
+    /// Returns whether the `output` of a failed program says that the program has no credentials for the registry.
     pub fn is_not_found(output: &[u8]) -> bool {
         let text = output.trim_ascii();
         text.starts_with(b"credentials not found")

@@ -21,7 +21,7 @@ pub enum OciError {
     /// needed.
     #[error("{0}")]
     Document(String),
-    /// A digest has an unknown algorithm or a wrong length.
+    /// A digest has an unknown algorithm, a wrong length, or characters other than lower-case hexadecimal digits.
     #[error("{0} is not a digest of a known algorithm (sha256, sha512)")]
     Digest(String),
     /// The bytes do not have the digest that the reference, the manifest or the config states.
@@ -34,12 +34,12 @@ pub enum OciError {
         /// The stated digest.
         expected: String,
     },
-    /// The number of bytes differs from the number that the manifest states.
+    /// The number of bytes differs from the number that the index or the manifest states.
     #[error("it has {found} bytes, expected {expected}")]
     Size {
         /// The number of bytes that were read.
         found: u64,
-        /// The stated number.
+        /// The stated number of bytes.
         expected: u64,
     },
     /// The compressed data is damaged.

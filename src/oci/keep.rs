@@ -16,7 +16,7 @@ pub enum KeptPart {
     All,
 }
 
-/// Bytes of [`KeptPart::Head`].
+/// The number of bytes that are kept for [`KeptPart::Head`].
 pub const HEAD: usize = packing::HEAD;
 
 /// Upper bound of a configuration file or script that is kept (bytes).
@@ -25,7 +25,7 @@ const SMALL: u64 = 128 << 10;
 /// Upper bound of a file in [`PROGRAM_DIRS`] that is kept (bytes): the wrapper scripts of cliwrap are smaller.
 const WRAPPER: u64 = 4096;
 
-/// Directories of configuration and scripts.
+/// Directories of configuration and scripts, of which files up to [`SMALL`] are kept.
 const SMALL_DIRS: [&[u8]; 14] = [
     b"etc/",
     b"usr/etc/",
@@ -52,7 +52,7 @@ const RPMDB_DIRS: [&[u8]; 3] = [b"usr/share/rpm/", b"usr/lib/sysimage/rpm/", b"v
 /// The directory with one directory for each kernel.
 const MODULES: &[u8] = b"usr/lib/modules/";
 
-/// Returns which part of a file is kept, by the path and the size of the file.
+/// Returns which part of a file is kept, by the file's path (relative to the root) and size in bytes.
 pub fn keep(path: &[u8], size: u64) -> KeptPart {
     let is_in = |dirs: &[&[u8]]| dirs.iter().any(|dir| path.starts_with(dir));
     if let Some(below) = path.strip_prefix(MODULES) {

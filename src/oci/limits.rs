@@ -36,7 +36,7 @@ pub struct ImageLimits {
     pub toc_bytes: u64,
 }
 
-/// Number of decompressed bytes of a layer after which [`ImageLimits::ratio`] is checked.
+/// Number of decompressed bytes of a layer up to which [`ImageLimits::ratio`] is not checked.
 pub(super) const RATIO_FLOOR: u64 = 64 << 20;
 
 impl Default for ImageLimits {

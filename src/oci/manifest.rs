@@ -20,17 +20,17 @@ pub const TOC_POSITION: &str = "io.github.containers.zstd-chunked.manifest-posit
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
-    /// The media type; often absent in an index of Docker's archives.
+    /// The media type; empty if the document does not state it, as often in an index of Docker's archives.
     #[serde(default)]
     pub media_type: String,
     /// The digest.
     pub digest: BlobDigest,
-    /// The number of bytes.
+    /// The number of bytes of the blob.
     pub size: u64,
-    /// Annotations.
+    /// The annotations: names and values.
     #[serde(default)]
     pub annotations: Option<BTreeMap<String, String>>,
-    /// The platform, in an index.
+    /// The platform of an image, if an index states it.
     #[serde(default)]
     pub platform: Option<Platform>,
     /// Addresses of a blob that is not in the registry.
@@ -85,30 +85,31 @@ pub enum ManifestDocument {
 /// The config of an image.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ImageConfig {
-    /// The architecture.
+    /// The architecture, with Go's name; empty if it is not stated.
     #[serde(default)]
     pub architecture: String,
-    /// The operating system.
+    /// The operating system, with Go's name; empty if it is not stated.
     #[serde(default)]
     pub os: String,
     /// The variant of the architecture.
     #[serde(default)]
     pub variant: Option<String>,
-    /// The layers.
+    /// The digests of the layers.
     pub rootfs: RootFs,
 }
 
 /// The layers of a config.
 #[derive(Debug, Clone, Deserialize)]
 pub struct RootFs {
-    /// The digests of the decompressed layers, the lowest first.
+    /// The DiffIDs: the digests of the decompressed layers, the lowest first.
     pub diff_ids: Vec<BlobDigest>,
 }
 
 /// Parses a document that is an index or a manifest.
 ///
 /// # Errors
-/// When the bytes are neither of these, or a limit is exceeded.
+/// When the bytes are neither of these, or exceed a limit. Also for a manifest of Docker's schema 1, and for the
+/// manifest of an artifact.
 pub fn parse(bytes: &[u8], limits: &ImageLimits) -> Result<ManifestDocument, OciError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -163,7 +164,7 @@ pub fn parse(bytes: &[u8], limits: &ImageLimits) -> Result<ManifestDocument, Oci
 }
 
 impl Manifest {
-    /// Checks, by the media types, that this program can read the layers.
+    /// Checks, by the media types, that this program can read the layers. A layer without a media type is accepted.
     ///
     /// # Errors
     /// When a layer is encrypted, or is not an archive.

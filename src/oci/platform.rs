@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// An operating system and an architecture, with Go's names: `linux/amd64`, `linux/arm/v7`.
+/// An operating system, an architecture and possibly its variant, with Go's names: `linux/amd64`, `linux/arm/v7`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 pub struct Platform {
     /// The operating system.
@@ -17,7 +17,7 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Returns the Linux platform for `arch`, one of Rust's names of architectures.
+    /// Returns the Linux platform for `arch`, one of Rust's names of architectures (`std::env::consts::ARCH`).
     pub fn of_machine(arch: &str) -> Self {
         let (architecture, variant) = match arch {
             "x86_64" => ("amd64", None),

@@ -33,7 +33,7 @@ pub enum ImageReference {
 pub struct Docker {
     /// The registry: a host with an optional port.
     pub host: String,
-    /// The repository.
+    /// The repository, for example `library/fedora`.
     pub name: String,
     /// The tag, or the digest if the reference has one.
     pub version: ImageVersion,
@@ -51,10 +51,10 @@ pub enum ImageVersion {
 /// The reason why a text is not a reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
-    /// It has no transport.
+    /// It has no transport, or an unknown one.
     #[error("it has no transport; expected one of {TRANSPORTS}")]
     NoTransport,
-    /// It has a transport that is not supported.
+    /// It has a known transport that is not supported.
     #[error("the transport {0}: is not supported; expected one of {TRANSPORTS}")]
     OtherTransport(String),
     /// The part after the transport is invalid.

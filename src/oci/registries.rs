@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Mirrors and locations of registries (containers-registries.conf(5)).
+//! Mirrors and locations of registries, and the order of credential helpers (containers-registries.conf(5)).
 
 use serde::Deserialize;
 
@@ -52,8 +52,8 @@ struct Mirror {
 }
 
 impl Registries {
-    /// Adds a file. Its entries replace earlier entries with the same prefix. If it has a list of credential helpers,
-    /// the list replaces the earlier list.
+    /// Adds a file. Its entries replace earlier entries with the same prefix. If it has a list of credential helpers
+    /// that is not empty, the list replaces the earlier list.
     ///
     /// # Errors
     /// When the text is not TOML, or a key has the wrong type.
@@ -70,7 +70,7 @@ impl Registries {
     }
 
     /// Returns the places that are searched for credentials, in order. Each place is a credential helper, or the
-    /// credential files (`None`).
+    /// credential files (`None`). Without a list of credential helpers, the only place is the credential files.
     ///
     /// # Errors
     /// When the name of a credential helper is invalid.
@@ -85,7 +85,9 @@ impl Registries {
         self.credential_helpers.iter().map(helper).collect()
     }
 
-    /// Returns the places of an image, in the order in which they are tried: the mirrors, then the location.
+    /// Returns the places of an image, in the order in which they are tried: the mirrors for its kind of version (tag
+    /// or digest), then the location. They are those of the entry with the longest matching prefix. Without such an
+    /// entry, the only place is the image itself.
     ///
     /// # Errors
     /// When the registry is blocked, or a location in a file is invalid.

@@ -48,7 +48,7 @@ pub struct Metadata {
     pub gid: u32,
     /// The modification time in seconds since 1970.
     pub mtime: i64,
-    /// The number of data bytes. For a symbolic link in the merged tree, the length of its target.
+    /// The size of a file in bytes. In the merged tree, the length of a symbolic link's target; 0 for other types.
     pub size: u64,
 }
 
@@ -65,7 +65,7 @@ pub struct LayerEntry {
     pub target: Vec<u8>,
     /// The number of the entry in its layer, from 0.
     pub number: u32,
-    /// The offset of the data in the archive.
+    /// The offset of the data in the decompressed archive; 0 if the entry is from a table of contents.
     pub data: u64,
 }
 
@@ -125,7 +125,7 @@ impl<F: Read + Seek> Input for Seekable<F> {
 /// Reads an archive to its end, and the padding after it to the end of the input.
 ///
 /// # Errors
-/// When the archive is damaged or hostile, or the visitor fails.
+/// When the archive is damaged or hostile, a limit is exceeded, or the input or the visitor fails.
 pub fn read(
     input: &mut dyn Read,
     limits: &ImageLimits,
@@ -357,7 +357,7 @@ struct ArchiveInput<'i> {
 }
 
 impl ArchiveInput<'_> {
-    /// Reads until at least `count` bytes are available; `false` at the end of the input.
+    /// Reads until at least `count` bytes are available. Returns `false` if the input ends before.
     fn fill_to(&mut self, count: usize) -> Result<bool, OciError> {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);

@@ -31,7 +31,7 @@ pub struct TocPlace {
     pub bytes: Range<u64>,
     /// The digest of the compressed table.
     pub digest: BlobDigest,
-    /// The decompressed size of the table.
+    /// The decompressed size of the table (bytes).
     unpacked: u64,
 }
 
@@ -58,7 +58,7 @@ impl TocPlace {
     /// Returns the place of a layer's table; `None` if the layer has no table of the supported type.
     ///
     /// # Errors
-    /// When the annotations contradict the layer or exceed a limit.
+    /// When the annotations are malformed, contradict the size of the layer, or exceed a limit.
     pub fn of(layer: &Descriptor, limits: &ImageLimits) -> Result<Option<Self>, OciError> {
         let (Some(digest), Some(position)) = (
             layer.annotation(TOC_CHECKSUM),
@@ -93,10 +93,11 @@ impl TocPlace {
         }))
     }
 
-    /// Decompresses and parses the table. `stored` is the size of the layer.
+    /// Decompresses and parses the table in `bytes`. `stored` is the size of the layer in bytes.
     ///
     /// # Errors
-    /// When the table does not have the stated digest and size, or is damaged or hostile.
+    /// When the table does not have the stated digest and size, is damaged or hostile, exceeds a limit, or has an
+    /// unsupported version.
     pub fn parse(&self, bytes: &[u8], stored: u64, limits: &ImageLimits) -> Result<Toc, OciError> {
         self.digest.check(bytes)?;
         let capacity = usize::try_from(self.unpacked).unwrap_or(usize::MAX);
@@ -143,7 +144,8 @@ struct Table {
     toc: Result<Toc, OciError>,
 }
 
-/// A parser of a table. It converts each entry when the entry is parsed, since a table has a hundred thousand entries.
+/// A parser of a table. It converts each entry when the entry is parsed, since a table can have a hundred thousand
+/// entries.
 #[derive(Clone, Copy)]
 struct TableParser<'l> {
     /// The offset in the stored layer where the data of files ends.
@@ -305,7 +307,8 @@ impl Entry<'_> {
         })
     }
 
-    /// Returns the digest of a file and the place of its data.
+    /// Returns the digest of a file and the place of its data, which must end at the offset `end` of the stored layer
+    /// or before.
     fn file(&self, end: u64) -> Result<TocFile, OciError> {
         let fail = |why: &str| fail(&self.name, why);
         let digest = match &*self.digest {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The tree that the layers of an image make together, merged as by overlayfs.
 //!
-//! Layers are added from the top down. Thus the first layer with a name wins, and whether a file is visible is known
-//! when its bytes are streamed. Paths of entries are not resolved: a link in one layer is not followed for entries of
-//! another.
+//! Layers are added from the top down. Thus the first added layer with a name wins, and whether a file is visible is
+//! known when its bytes are streamed. Paths of entries are not resolved: a link in one layer is not followed for
+//! entries of another.
 
 mod links;
 
@@ -19,13 +19,13 @@ pub type NodeId = u32;
 /// The value of `LayerNode::sealed` if no layer seals the directory.
 const OPEN: u16 = u16::MAX;
 
-/// The prefix of a whiteout.
+/// The prefix of the name of a whiteout, an entry that removes a name of the layers below.
 const WHITEOUT: &[u8] = b".wh.";
 
-/// The prefix of names with a special meaning, among them [`OPAQUE`].
+/// The prefix of names with a special meaning. Other than [`OPAQUE`], they are ignored.
 const SPECIAL: &[u8] = b".wh..wh.";
 
-/// The name of an entry that makes its directory opaque.
+/// The name of an entry that hides what the layers below have in its directory.
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
 /// A file, directory, symbolic link, device or FIFO. It can have several names.
@@ -37,11 +37,11 @@ pub struct Inode {
     pub meta: Metadata,
     /// The number of visible names.
     pub names: u32,
-    /// The target of a symbolic link.
+    /// The target of a symbolic link; otherwise empty.
     pub target: Box<[u8]>,
-    /// The layer of the entry, counted from the top.
+    /// The layer of the entry, counted from the top, from 0.
     pub layer: u16,
-    /// The number of the entry in the layer.
+    /// The number of the entry in the layer, from 0; also 0 for a directory without an entry.
     pub entry: u32,
     /// SHA-256 of the bytes, if it is known.
     pub sha256: Option<Box<[u8; 32]>>,
@@ -50,7 +50,7 @@ pub struct Inode {
 /// The object that a name leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NodeState {
-    /// An inode.
+    /// The number of an inode.
     Is(u32),
     /// A hard link whose target has not been read yet; the number of the link.
     Pending(u32),
@@ -62,14 +62,14 @@ enum NodeState {
 struct LayerNode {
     state: NodeState,
     layer: u16,
-    /// The number of a layer: names of the layers below it are not visible in the directory.
+    /// The number of a layer: what the layers below it have in the directory is not visible. [`OPEN`] if there is none.
     sealed: u16,
     /// Whether no layer so far has an entry for the directory itself.
     implied: bool,
     children: Option<BTreeMap<Box<[u8]>, NodeId>>,
 }
 
-/// A hard link whose target is not known yet.
+/// A hard link whose target has not been read yet.
 #[derive(Debug)]
 struct Waiting {
     node: NodeId,
@@ -80,7 +80,7 @@ struct Waiting {
 /// The result of adding an entry.
 #[derive(Debug, Default)]
 pub struct Placed {
-    /// The inode of a file whose bytes follow.
+    /// The inode of a file whose bytes follow; `None` for other entries.
     pub inode: Option<u32>,
     /// Whether the path is visible in the tree.
     pub is_visible: bool,
@@ -99,7 +99,8 @@ pub struct LayerTree {
     entries: u64,
     name_bytes: u64,
     layer: u16,
-    /// Files of the current layer that layers above hide. Hard links of the layer can lead to them.
+    /// The inodes of the current layer's entries that layers above hide, by path; without directories. Hard links of
+    /// the layer can lead to them.
     hidden: HashMap<Vec<u8>, u32>,
     waiting: HashMap<Vec<u8>, Vec<Waiting>>,
     links: u32,
@@ -214,7 +215,7 @@ impl LayerTree {
         }
     }
 
-    /// Returns an inode.
+    /// Returns the inode with this number.
     pub fn inode(&self, number: u32) -> &Inode {
         &self.inodes[number as usize]
     }
@@ -255,7 +256,7 @@ impl LayerTree {
         Ok(())
     }
 
-    /// Creates a directory that no layer has an entry for.
+    /// Creates a directory for which no layer so far has an entry.
     fn directory(&mut self, implied: bool) -> NodeId {
         let inode = self.inodes.len() as u32;
         self.inodes.push(Inode {
@@ -387,8 +388,8 @@ impl LayerTree {
             }
             return Placed::default();
         }
-        // A layer above has a directory here and this layer does not: directories of the layers below this layer are
-        // not merged into it.
+        // A layer above has a directory here, and this layer has another type. So directories of the layers below this
+        // layer are not merged into the directory.
         if entry.kind != NodeKind::Dir && self.is_dir(node) {
             self.seal(node);
         }

@@ -52,8 +52,8 @@ impl LayerCompression {
     }
 }
 
-/// Returns the compression of a layer, and a reader of the decompressed layer. `decoded` counts the decompressed bytes
-/// of all layers together.
+/// Returns the compression of a layer, and a reader of the decompressed layer that enforces `limits`. `decoded` counts
+/// the decompressed bytes of all layers together.
 ///
 /// # Errors
 /// When the first bytes cannot be read, or the compression is not supported.
@@ -93,7 +93,7 @@ pub fn decoder<'i>(
     Ok((compression, Box::new(bounded)))
 }
 
-/// A reader that counts the bytes that are read.
+/// A reader that counts the bytes that are read from it.
 struct Counted<R> {
     input: R,
     stored: Arc<AtomicU64>,

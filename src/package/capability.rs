@@ -45,8 +45,8 @@ impl fmt::Display for Op {
     }
 }
 
-/// Returns whether one of a package's capabilities is `…uname-r = KVER`. Every sub-package of Fedora's and CentOS's
-/// kernels, and every kmod package, provides or requires such a capability.
+/// Returns whether one of a package's capabilities is `…uname-r = KVER`. The sub-packages of Fedora's and CentOS's
+/// kernels, and kmod packages that are built for one kernel, provide or require such a capability.
 pub fn tie_to<'c>(mut capabilities: impl Iterator<Item = &'c Capability>, kver: &str) -> bool {
     capabilities.any(|cap| cap.is_uname_r() && cap.version == kver)
 }

@@ -26,7 +26,7 @@ impl Files {
     /// Reads the file list.
     ///
     /// # Errors
-    /// When the lists of names and of directories in the header do not match.
+    /// When the header has only a part of its lists of names and directories, or they do not match.
     pub fn of(metadata: &PackageMetadata) -> Result<Self, rpm::Error> {
         let header = &metadata.header;
         let modes = header.get_entry_data_as_u16_array(IndexTag::RPMTAG_FILEMODES);
@@ -111,6 +111,7 @@ impl Files {
     }
 
     /// Returns the files in `/lib/modules` and `/usr/lib/modules`, with the path of each relative to these directories.
+    /// Paths that are not UTF-8 are left out.
     fn in_lib_modules(&self) -> impl Iterator<Item = (&str, &ListedFile)> {
         self.0.iter().filter_map(|file| {
             let path = file.path.to_str()?.trim_start_matches('/');

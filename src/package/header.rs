@@ -26,8 +26,8 @@ pub const HEADER_MAX: u32 = 64 * 1024 * 1024;
 /// Upper bound of the entries in a header's index, the same as rpm's `HEADER_TAGS_MAX`.
 pub(super) const TAGS_MAX: u32 = 0xffff;
 
-/// A package with a parsed header. The digests of the header were checked, and by [`Package::parse`] that of the
-/// payload, too.
+/// A package with a parsed header, whose digests were checked. [`Package::parse`] has also checked the digest of the
+/// payload.
 #[derive(Debug, Clone)]
 pub struct Package {
     /// Its name, epoch, version, release and architecture.
@@ -40,7 +40,7 @@ pub struct Package {
     pub obsoletes: Vec<Capability>,
     /// The file name of the source package that it was built from; empty if there is none.
     pub source: String,
-    /// The kver, if the package owns `lib/modules/KVER/vmlinuz`.
+    /// The kver, if the package owns `lib/modules/KVER/vmlinuz` and the path is not a symbolic link.
     pub vmlinuz: Option<Kver>,
     /// The path of its kernel image in `/boot`, if it contains one.
     pub in_boot: Option<String>,
@@ -100,7 +100,7 @@ pub enum PackageError {
         "the package has no SHA-256 digest of its {0}, so its integrity cannot be checked; expected a package built with rpm 4.14 or newer"
     )]
     NoDigest(&'static str),
-    /// Its name is invalid.
+    /// Its name, version, release or architecture is one that rpmbuild does not allow.
     #[error(
         "its header names the package {0:?}; expected letters, digits and ._+-~^ only: it was not made by rpmbuild"
     )]
@@ -123,8 +123,8 @@ pub enum PackageError {
 }
 
 impl Package {
-    /// Reads a package to its end: the headers into memory (at most [`HEADER_MAX`] each), the payload only for its
-    /// digest.
+    /// Reads a package to its end: the headers into memory (each with at most [`HEADER_MAX`] bytes of data), the
+    /// payload only for its digest.
     ///
     /// # Errors
     /// See [`PackageError`]. A wrong or missing digest of the header or of the payload is an error. A bad signature is
@@ -135,7 +135,7 @@ impl Package {
         Self::of_metadata(&metadata, keys)
     }
 
-    /// Reads only the headers. They identify the package. Before the package is installed, its payload must be
+    /// Reads only the headers, which identify the package. Before the package is installed, its payload must be
     /// verified, too.
     ///
     /// # Errors
@@ -187,7 +187,7 @@ impl Package {
     }
 }
 
-/// Returns the file name of the source package; empty if the header has no such name, but for example `(none)`.
+/// Returns the file name of the source package; empty if the header has none, or another text such as `(none)`.
 fn source(metadata: &PackageMetadata) -> String {
     let name = metadata.get_source_rpm().unwrap_or_default();
     let is_one = name.ends_with("src.rpm");
@@ -240,7 +240,7 @@ fn capabilities(from: Vec<rpm::Dependency>) -> Vec<Capability> {
         .collect()
 }
 
-/// Reads the lead and both headers, and checks every number in the headers.
+/// Reads the lead and both headers, and checks their magic numbers and every number in the headers.
 fn read_head(input: &mut impl Read) -> Result<Vec<u8>, PackageError> {
     let mut head = vec![0; 96];
     let got = read_full(input, &mut head)?;

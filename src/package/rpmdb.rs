@@ -20,7 +20,7 @@ use crate::kernel::modules::ModuleName;
 pub use blob::{GHOST, is_installed, kept_path};
 pub use elf::PackagedElf;
 
-/// Upper bound of a blob (bytes).
+/// Upper bound of a blob, and of the data in it (bytes).
 pub const BLOB_MAX: u32 = HEADER_MAX;
 
 /// Upper bound of the number of packages; a large desktop image has 3,000.
@@ -38,7 +38,7 @@ const FILE_SIZE: usize = 192;
 /// The packages to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Packages that own files in kernel directories, or provide or require a capability `…uname-r`.
+    /// Packages with an entry in [`Record::files`], or that provide or require a capability `…uname-r`.
     Kernels,
     /// Every package.
     All,
@@ -89,7 +89,7 @@ pub struct FileDigest {
 }
 
 impl FileDigest {
-    /// The number of SHA-256 in OpenPGP. Packages have used this algorithm since 2009.
+    /// The number of SHA-256 in OpenPGP. Fedora's packages have used this algorithm since 2009 (Fedora 11).
     pub const SHA256: u32 = 8;
 }
 
@@ -111,7 +111,7 @@ pub enum RpmdbError {
     /// The numbers in a header are inconsistent.
     #[error("a package's header in the rpmdb is damaged: {0}")]
     Framing(String),
-    /// A tag has a wrong type or count.
+    /// A tag has a wrong type, too few values, or an invalid value.
     #[error("a package's header in the rpmdb is damaged: tag {tag} {what}")]
     Tag {
         /// The tag's number.
@@ -243,7 +243,7 @@ impl RpmdbReader {
         Ok(())
     }
 
-    /// Returns the collected packages.
+    /// Returns the collected packages, sorted.
     pub fn finish(self) -> Rpmdb {
         let mut records = self.records;
         records.sort_by(|a, b| a.nevra.cmp(&b.nevra));
@@ -254,21 +254,20 @@ impl RpmdbReader {
 }
 
 impl Record {
-    /// Returns whether the package belongs to a kernel: it owns files in kernel directories, or provides or requires a
-    /// capability `…uname-r`.
+    /// Returns whether the package is in [`Scope::Kernels`].
     pub fn is_of_a_kernel(&self) -> bool {
         let mut all = self.provides.iter().chain(&self.requires);
         !self.files.is_empty() || all.any(Capability::is_uname_r)
     }
 
-    /// Returns whether the package owns the `vmlinuz` of the kernel `kver`, or provides or requires `…uname-r = KVER`.
-    /// The packages of one kernel can only be removed together.
+    /// Returns whether the package contains the `vmlinuz` of the kernel `kver`, or provides or requires
+    /// `…uname-r = KVER`. The packages of one kernel can only be removed together.
     pub fn belongs_to(&self, kver: &str) -> bool {
         let capabilities = self.provides.iter().chain(&self.requires);
         self.kernels().any(|it| it == kver) || tie_to(capabilities, kver)
     }
 
-    /// Returns the kernels whose `vmlinuz` the package owns, as names of directories in `usr/lib/modules`.
+    /// Returns the kernels whose `vmlinuz` the package contains, as names of directories in `usr/lib/modules`.
     pub fn kernels(&self) -> impl Iterator<Item = &str> {
         let real = self.files.iter().filter(|(_, file)| !file.is_ghost);
         real.filter_map(|(path, _)| {
@@ -278,8 +277,8 @@ impl Record {
         })
     }
 
-    /// Returns the kernel modules that the package owns, each as the name of a directory in `usr/lib/modules` and the
-    /// module's name.
+    /// Returns the kernel modules that the package contains, each as the name of a directory in `usr/lib/modules` and
+    /// the module's name.
     pub fn modules(&self) -> impl Iterator<Item = (&str, ModuleName)> {
         let real = self.files.iter().filter(|(_, file)| !file.is_ghost);
         real.filter_map(|(path, _)| {

@@ -39,14 +39,14 @@ pub enum Signature {
     UnknownKey(String),
     /// A key of the keyring made the signature, but rpm would not trust the signature or the key. Contains the reason.
     Untrusted(Distrust),
-    /// The signature cannot be read, or the key that it names did not make it for the package's header. Contains the
-    /// reason.
+    /// The signature cannot be read or names no key, or the key that it names did not make it for the package's header.
+    /// Contains the reason.
     Bad(String),
 }
 
 impl Signature {
-    /// Combines the results of two signatures on one package. One good signature is enough; a bad
-    /// one rejects the package, since it shows that bytes were changed.
+    /// Combines the results of two signatures on one package. One good signature is enough, unless another one is bad:
+    /// a bad one shows that bytes were changed.
     fn and(self, other: Self) -> Self {
         if self.weight() >= other.weight() {
             self

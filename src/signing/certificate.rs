@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! X.509 certificates.
+//! Reads X.509 certificates, finds them in other data, and checks their period and issuer.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -21,8 +21,8 @@ const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 /// The object identifier of RSA keys.
 pub(super) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
-/// The object identifier of keys on elliptic curves. The curve is not compared: a key of a curve other than P-384 has
-/// another size and is not parsed.
+/// The object identifier of keys on elliptic curves. The identifier of the curve is not compared: a key of another
+/// curve than P-384 has another size, or is no point on P-384, and is not parsed.
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 
 /// The bytes at the start of a certificate in DER, by offset: the headers of two sequences whose sizes have two bytes,
@@ -33,7 +33,7 @@ const START: [(usize, &[u8]); 3] = [
     (8, &[0xa0, 0x03, 0x02, 0x01, 0x02]),
 ];
 
-/// Upper bound of certificates that [`find_all`] returns. A kernel has about five.
+/// Upper bound of the number of certificates that [`find_all`] returns. A kernel has about five.
 const FOUND_MAX: usize = 200;
 
 /// An X.509 certificate and its public key.
@@ -41,7 +41,7 @@ const FOUND_MAX: usize = 200;
 pub struct Certificate {
     pub(super) x509: x509_cert::Certificate,
     fingerprint: String,
-    /// The RSA key; `None` if the certificate's key is not an RSA key.
+    /// The RSA key; `None` if the certificate's key is not an RSA key, or cannot be parsed.
     pub(super) key: Option<RsaPublicKey>,
     /// The ECDSA key on the curve P-384; `None` if the certificate's key is not such a key. The build of a kernel with
     /// `CONFIG_MODULE_SIG_KEY_TYPE_ECDSA` signs the modules with such a key.
@@ -143,7 +143,7 @@ impl Certificate {
     }
 
     /// Returns whether this certificate issued `other`: its subject is the issuer of `other`, and its RSA key signed
-    /// `other`.
+    /// `other`. The period of validity and extensions such as basicConstraints are not checked.
     pub(super) fn has_issued(&self, other: &Self) -> bool {
         let (own, other) = (&self.x509.tbs_certificate, &other.x509);
         let Some(hash) = Hash::of_rsa(&other.signature_algorithm.oid) else {
@@ -162,7 +162,7 @@ impl Certificate {
                 .is_ok()
     }
 
-    /// Returns the certificate's subject key identifier; `None` if it has none.
+    /// Returns the certificate's subject key identifier; `None` if it has none, or if it cannot be parsed.
     pub(super) fn key_id(&self) -> Option<Vec<u8>> {
         let found = self.x509.tbs_certificate.get::<SubjectKeyIdentifier>();
         let (_, id) = found.ok()??;
@@ -177,7 +177,7 @@ impl fmt::Display for Certificate {
     }
 }
 
-/// Returns the common name in a distinguished name, or the whole name if it has no common name.
+/// Returns the common name in a distinguished name, or the whole name if it has no common name in UTF-8.
 pub(super) fn name(name: &x509_cert::name::Name) -> String {
     let mut attributes = name.0.iter().flat_map(|it| it.0.iter());
     let common = attributes.find(|it| it.oid == COMMON_NAME);
@@ -188,7 +188,8 @@ pub(super) fn name(name: &x509_cert::name::Name) -> String {
     }
 }
 
-/// Returns the certificates (DER) at any place in `data`, for example those in a kernel.
+/// Returns the certificates (DER) at any place in `data`, for example those in a kernel; at most [`FOUND_MAX`]. Only
+/// certificates that begin as in [`START`] are found.
 pub fn find_all(data: &[u8]) -> Vec<Certificate> {
     let is_start = |at: &usize| {
         let mut parts = START.iter();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Private keys.
+//! Reads private RSA keys, and signs modules with them.
 
 use cms::content_info::{CmsVersion, ContentInfo};
 use cms::signed_data::{EncapsulatedContentInfo, SignedData, SignerInfo, SignerInfos};
@@ -76,7 +76,7 @@ impl SigningKey {
     /// module's contents nor certificates nor signed attributes. Returns the CMS signature in DER.
     ///
     /// # Errors
-    /// When the key is too small for the hash.
+    /// When the key is too small for the hash, or the CMS structure cannot be encoded.
     pub fn sign(
         &self,
         certificate: &Certificate,

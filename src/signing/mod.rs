@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads certificates and private keys, verifies the signatures of kernels and modules, and signs modules.
 //!
-//! Modules are signed with RSA, since firmware and shim accept only RSA keys and one key can sign kernel and modules,
-//! and with the kernel's hash: SHA-256, SHA-384 or SHA-512. The digest of a signed kernel must be SHA-256. Signatures
-//! with ECDSA and P-384 are verified, too, because the build of a kernel can sign the modules with such a key. Private
-//! keys are wiped from memory on drop. Nothing here opens a file.
+//! Modules are signed with RSA, since firmware and shim accept only RSA keys, and one key can sign the kernel and the
+//! modules. The hash is the one that the kernel's configuration names: SHA-256, SHA-384 or SHA-512. The digest of a
+//! signed kernel must be SHA-256. Signatures with ECDSA and P-384 are verified, too, because the build of a kernel can
+//! sign the modules with such a key. A [`SigningKey`] is wiped from memory on drop. Nothing here opens a file.
 
 mod certificate;
 mod key;

@@ -12,11 +12,12 @@ pub(super) struct Block {
     pub(super) label: String,
     /// The decoded bytes; `None` if the block cannot be decoded, for example because it has headers.
     pub(super) der: Option<Vec<u8>>,
-    /// The unchanged block with its first and its last line.
+    /// The block with its first and its last line, and a newline at the end.
     pub(super) text: String,
 }
 
-/// Returns the blocks. Text between blocks is ignored. Returns no blocks if the bytes are not UTF-8.
+/// Returns the blocks. Text between blocks, and a block without its last line, are ignored. Returns no blocks if the
+/// bytes are not UTF-8.
 pub(super) fn blocks(bytes: &[u8]) -> Vec<Block> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Vec::new();

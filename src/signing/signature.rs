@@ -41,20 +41,21 @@ pub enum Signer<'a> {
     /// The signature is valid. It was made with the key of this trusted certificate, or with the key of a certificate
     /// that the trusted certificate has issued, directly or through intermediate certificates.
     Known(&'a Certificate),
-    /// The signer is not trusted. Contains the signer's name.
+    /// The signer is not trusted. Contains the signer's name. If the signature does not contain the signer's
+    /// certificate, this is the name of the certificate's issuer, or the identifier of the key.
     Unknown(String),
-    /// The signature is invalid. Contains the reason.
+    /// The signature is invalid, or its hash or key is not supported. Contains the reason.
     Wrong(String),
 }
 
-/// The result of verifying the signatures of a `vmlinuz`.
+/// The result of verifying the Authenticode signatures of a `vmlinuz`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VmlinuzSigner {
-    /// One of the signers is trusted.
+    /// One of the signatures is valid, and its signer is trusted.
     Trusted,
-    /// `vmlinuz` has no signature.
+    /// `vmlinuz` has no such signature.
     None,
-    /// No signer is trusted. Contains the reason for each signature.
+    /// Each signature is invalid or has a signer that is not trusted. Contains the reason for each signature.
     Others(Vec<String>),
 }
 
@@ -117,7 +118,7 @@ impl Signature {
         self.first(|it| self.signer(it, signed, trusted))
     }
 
-    /// Returns the result of the first trusted signer, else the result of the first signer.
+    /// Returns the first result with a trusted signer, else the first result; `Wrong` if there is no signer.
     fn first<'a>(&self, verify: impl Fn(&SignerInfo) -> Signer<'a>) -> Signer<'a> {
         let mut all: Vec<_> = self.data.signer_infos.0.iter().map(verify).collect();
         let known = all.iter().position(|it| matches!(it, Signer::Known(_)));

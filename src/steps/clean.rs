@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Removes leftovers of the old kernel, and corrects files that packages write differently than ostree expects. The
-//! step runs before the verification, so that the verified tree is the committed tree.
+//! Removes leftovers of the old kernel, moves dnf's version locks, and corrects files that packages write differently
+//! than ostree expects. The step runs before the verification, so that the verified tree is the committed tree.
 
 use std::fmt;
 use std::path::Path;
@@ -17,7 +17,8 @@ use crate::site::vmlinuz::VMLINUZ_MAX;
 use crate::sys::root::{self, Root};
 use crate::tools::dnf;
 
-/// The tree's kernel after the cleaning, and the changes. Files of other kernels are left only if a package owns them.
+/// The tree's kernel after the cleaning, and the changes. Leftovers of other kernels remain only if a package owns
+/// them.
 pub struct Clean {
     /// The kernel.
     pub kernel: Kernel,
@@ -25,7 +26,7 @@ pub struct Clean {
     pub removed: Vec<String>,
     /// Files of the kernel that were links and are regular files now, relative to the root.
     pub copied: Vec<String>,
-    /// dnf's files whose version locks were moved to the new kernel, relative to the root.
+    /// dnf's files in which version locks were changed to the new versions, relative to the root.
     pub relocked: Vec<String>,
 }
 
@@ -89,7 +90,7 @@ pub fn clean(
 
 /// Replaces each link in the kernel's directory for which [`is_needed`] holds with a copy of its target. Returns the
 /// paths of the copies. Otherwise the links would dangle: ostree copies the link `vmlinuz` instead of its target, and
-/// [`clean`] removes targets in `/boot`.
+/// [`clean`] removes targets in [`LEGACY_DIRS`].
 fn put_into_place(root: &Root, kver: &Kver) -> Result<Vec<String>> {
     let dir = kver.dir();
     let mut copied = Vec::new();
@@ -109,8 +110,9 @@ fn put_into_place(root: &Root, kver: &Kver) -> Result<Vec<String>> {
     Ok(copied)
 }
 
-/// Returns whether a link in the kernel's directory must become a file: `vmlinuz`, or a link into one of
-/// [`LEGACY_DIRS`], from which [`clean`] removes files. `initramfs.img` may stay a link, since it is rebuilt.
+/// Returns whether a link in the kernel's directory must become a file: a link to a regular file that is `vmlinuz`
+/// itself, or that leads into one of [`LEGACY_DIRS`], from which [`clean`] removes files. `initramfs.img` may stay a
+/// link, since it is rebuilt.
 fn is_needed(root: &Root, path: &str, name: &str) -> Result<bool, root::Error> {
     if name == "initramfs.img" || !root.is_file(path)? {
         return Ok(false);

@@ -30,7 +30,7 @@ use crate::sys::root::{self, Root};
 use crate::tools::dracut::Notes;
 use crate::tools::{cliwrap, depmod, dracut};
 
-/// Number of distinct lines that are kept of depmod's errors about unreadable files.
+/// Maximum number of distinct lines that are kept of depmod's errors about unreadable files.
 const FAILURES_KEPT: usize = 5;
 
 /// An initramfs that is not installed yet. Its file is removed on drop, unless the commit has renamed it.
@@ -77,7 +77,7 @@ impl Candidate {
         self.syncing = Some(thread::spawn(move || root.sync_file(path)));
     }
 
-    /// Waits until the file is on the disk.
+    /// Waits for the thread that syncs the file to disk; returns at once if none was started.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -202,7 +202,8 @@ fn make(
 /// identical.
 ///
 /// # Errors
-/// When the second build fails. The inner `Err` describes the differences.
+/// When the first file cannot be synced, the second build fails, or one of the two files cannot be read. The inner
+/// `Err` describes the differences.
 pub fn prove(
     exec: &Exec,
     workspace: &Workspace,
@@ -334,8 +335,8 @@ fn run_dracut(exec: &Exec, kver: &Kver, wants: &mut Wants) -> Result<Notes> {
     }
 }
 
-/// Appends a segment with /dev/random and /dev/urandom, as rpm-ostree does. FIPS libraries need them before devtmpfs is
-/// mounted, and dracut cannot create devices in a container.
+/// Appends a segment with /dev/random and /dev/urandom, as rpm-ostree does (`rust/src/initramfs.rs`). FIPS libraries
+/// need them before devtmpfs is mounted, and dracut cannot create devices in a container.
 fn append_random(root: &Root, path: &str, size: u64) -> Result<()> {
     let mut file = root.append_to(path)?;
     file.write_all(&initramfs::random_tail(size))

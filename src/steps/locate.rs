@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finds the installed kernel, on disk and in the rpmdb.
+//! Finds the installed kernel, on disk and in the rpmdb. In `replace`, also checks that the transaction installed and
+//! removed exactly the planned packages.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,11 +19,11 @@ use crate::sys::exec::Exec;
 /// The kernel whose initramfs is built.
 #[derive(Clone)]
 pub struct Kernel {
-    /// The kernel release, as in `uname -r`. `usr/lib/modules/KVER` exists and holds a regular `vmlinuz`.
+    /// The kernel release, as in `uname -r`. `usr/lib/modules/KVER` holds `vmlinuz`, a regular file or a link to one.
     pub kver: Kver,
     /// The NEVRA of the package that owns `vmlinuz`; never `None` in `replace`.
     pub package: Option<String>,
-    /// The rpmdb, read when the kernel was located.
+    /// The rpmdb, read when the kernel was located, and again after the programs of `--before-dracut`.
     pub rpmdb: Arc<Rpmdb>,
 }
 

@@ -60,8 +60,8 @@ pub struct SourceRequest<'a> {
 /// Fetches, copies and reads all packages that the sources name.
 ///
 /// # Errors
-/// A [`Refusal`] for a source or key that cannot be used; other errors when there is no space left, or after a signal.
-/// In both cases, only the private directory and the cache have changed.
+/// A [`Refusal`] for a source or key that cannot be used; other errors, for example when there is no space left, or
+/// after a signal. In all cases, only the private directory and the cache have changed.
 pub fn resolve(
     exec: &Exec,
     host: &Host,
@@ -152,8 +152,8 @@ struct SourceResolver<'a> {
 }
 
 impl SourceResolver<'_> {
-    /// Resolves all inputs in parallel, and returns the packages in the order of the inputs. After an error, no further
-    /// input is begun.
+    /// Resolves all inputs in parallel, and returns the packages in the order of the inputs. An error ends the work as
+    /// in [`pool::try_map`].
     fn all(&self, inputs: &[Input]) -> Result<Vec<Source>> {
         let taken = pool::try_map(inputs.iter().enumerate(), AT_ONCE, |(index, input)| {
             self.take(index, input)

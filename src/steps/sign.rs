@@ -28,19 +28,19 @@ use crate::sys::root::Root;
 /// The keys and certificates to sign with.
 #[derive(Default)]
 pub struct Signing {
-    /// For `vmlinuz`.
+    /// The key and the certificate for `vmlinuz`; `None` if it is not to be signed.
     pub kernel: Option<KernelSigning>,
-    /// For modules.
+    /// The key and the certificate for modules; `None` if they are not to be signed.
     pub modules: Option<ModuleSigning>,
-    /// The root whose program signs `vmlinuz` [default: the tree].
+    /// The root whose program signs `vmlinuz`; `None` for the tree.
     pub tool_root: Option<PathBuf>,
 }
 
 /// The key and the certificate for `vmlinuz`. The signing program reads both from their files.
 pub struct KernelSigning {
-    /// The file of the private key.
+    /// The file of the private key: its absolute path in the file system in which the program runs.
     pub key: PathBuf,
-    /// The file of the certificate.
+    /// The file of the certificate: its absolute path in the same file system.
     pub certificate_file: PathBuf,
     /// The certificate.
     pub certificate: Certificate,
@@ -72,7 +72,8 @@ impl Signing {
         }
     }
 
-    /// Returns the report of a run with these keys, with all counts 0 and without the name of the signing program.
+    /// Returns the report of a run with these keys, with all counts 0 and without the name of the signing program, for
+    /// the comparison with the report of an earlier run.
     pub fn expected(&self) -> SigningReport {
         SigningReport {
             kernel: self.kernel.as_ref().map(|it| it.report(None)),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Surveys the tree before anything changes.
+//! Surveys the tree: reads the facts that the plan needs, and refuses requests that the tree cannot fulfil.
 
 pub mod asked;
 mod oddities;

@@ -104,7 +104,8 @@ pub fn transact(
     let result = exec.run(&command(plan, &tmpdir), &mut console::activity);
     held.release()?;
     rpm_ostree::heal(root)?;
-    // Removes the initramfs that an inner dracut run has written, or the empty file that the shim has created.
+    // Removes the initramfs that an inner dracut run has written, or the empty file that the hold's substitute for
+    // dracut has created.
     root.remove_file(format!("{}/initramfs.img", plan.set.kver.dir()))?;
     match result {
         Ok(()) => {}
@@ -123,8 +124,8 @@ pub fn transact(
     Ok(Settled(()))
 }
 
-/// Removes temporary files of a transaction that was killed while it unpacked packages. depmod and dracut would treat
-/// the files as modules.
+/// Removes temporary files of a transaction that was killed while it unpacked packages. They would otherwise stay in
+/// the image, since no package owns them.
 fn remove_unpacked(root: &Root, plan: &Plan) -> Result<()> {
     let sources = plan.set.sources.iter();
     let dirs: BTreeSet<_> = sources.flat_map(|source| &source.package.dirs).collect();

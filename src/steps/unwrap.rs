@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Turns cliwrap off and repairs leftovers of killed runs. This is the first step that changes the tree.
+//! Turns cliwrap off and repairs leftovers of killed runs. This is the first step that changes the tree outside `/run`
+//! and the cache of downloads.
 
 use anyhow::{Context, Result};
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Standard error. It contains the log. On a terminal, a live line for the current step and progress bars of downloads
-//! are shown below the log. On GitHub's runner, the log lines of a step are a folded group.
+//! are shown below the log. On GitHub's runner, the log lines of a step are a folded group, except warnings and errors.
 //!
 //! Invariant: everything that is written to standard error during a step passes through here, so that the live line and
 //! the log do not overwrite each other.

@@ -43,7 +43,7 @@ const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// The default timeout of a program; see [`Exec::limit_to`].
 const LIMIT: Duration = Duration::from_secs(3600);
 
-/// A program failed.
+/// The error that a program failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{program} {how}{}{}", self.output(), self.advice())]
 pub struct Failed {
@@ -98,7 +98,7 @@ pub fn advise(error: anyhow::Error, advice: impl Into<String>) -> anyhow::Error 
     }
 }
 
-/// A program is not in the system directories of the root.
+/// The error that a program is not in the system directories of the root.
 #[derive(Debug, thiserror::Error)]
 #[error("{program} is not in {} (looked in {PATH})", .root.display())]
 pub struct NotFound {
@@ -124,6 +124,7 @@ pub struct Exec {
     waited: Cell<Duration>,
     limit: Cell<Duration>,
     log: RefCell<Option<Log>>,
+    /// The last output lines of the last program of [`run`](Self::run).
     last: RefCell<Vec<String>>,
 }
 

@@ -53,7 +53,7 @@ struct OpenRoot {
     path: PathBuf,
 }
 
-/// Where the files are read from.
+/// The source of the files: a directory, or the merged layers of an image.
 #[derive(Debug)]
 enum RootSource {
     Dir { fd: OwnedFd, resolver: PathResolver },

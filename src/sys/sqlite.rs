@@ -52,7 +52,8 @@ pub struct Column {
 /// Passes each value of `column` in the file at `path` (relative to the root) to `value`.
 ///
 /// # Errors
-/// When the file cannot be read, does not have the table, or has an unfinished transaction; or when `value` fails.
+/// When the file cannot be read, does not have the table or the column, has an unfinished transaction, or exceeds a
+/// limit of size or time; or when `value` fails.
 pub fn each(
     root: &Root,
     path: &str,
@@ -118,7 +119,7 @@ fn in_place(file: File) -> Result<Connection> {
     )?)
 }
 
-/// Reads the file into memory and applies the pages of its `-wal`.
+/// Reads the file into memory, applies the pages of its `-wal` if one is given, and opens the result.
 fn in_memory(mut file: File, wal: Option<Wal>) -> Result<Connection> {
     let size = match &wal {
         Some(wal) => wal.size(),

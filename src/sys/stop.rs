@@ -15,7 +15,7 @@ pub const TICK: Duration = Duration::from_millis(50);
 /// The number of the last of these signals; 0 if none has arrived. Global, since a signal concerns the whole process.
 static RECEIVED: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
 
-/// A signal has requested that the process stops.
+/// The error that a signal has requested the process to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("stopped by {0}")]
 pub struct Stopped(pub Signal);

@@ -90,8 +90,8 @@ pub fn real(root: &Root, name: &str) -> Result<String, root::Error> {
     Ok(name.to_owned())
 }
 
-/// Restores every original, and removes the wrappers that rpm-ostree created where no program existed. Removes the
-/// directory of the originals if it is then empty.
+/// Restores the originals whose place holds a wrapper. Removes all other originals, and the wrappers that rpm-ostree
+/// created where no program existed. Removes the directory of the originals if it is then empty.
 ///
 /// # Errors
 /// When a file cannot be moved or removed.

@@ -46,7 +46,8 @@ pub fn unknown_symbol(line: &str) -> Option<(&str, &str)> {
 }
 
 /// Returns whether a line reports a file that depmod could not read, for example `depmod: ERROR: zstd: Failed to
-/// determine decompression size`. depmod still exits with 0, and its lists lack the modules and aliases of that file.
+/// determine decompression size`. depmod can still exit with 0, and its lists then lack the modules and aliases of that
+/// file.
 pub fn is_failure(line: &str) -> bool {
     ["depmod: ERROR: ", "depmod: FATAL: ", "could not open "]
         .iter()

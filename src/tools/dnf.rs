@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! dnf 4 and dnf5, for trees without an ostree repository.
+//! dnf 4 and dnf5: the command lines of transactions and downloads, and the files with excludes and version locks.
 
 use crate::package::Nevra;
 use crate::plan::locks::{Exclusion, moved};

@@ -26,7 +26,7 @@ const CONF_DIRS: [&str; 4] = [
     "usr/lib/dracut/dracut.conf.d",
 ];
 
-/// Upper bound of a configuration file (bytes).
+/// Upper bound of a configuration file, and of a script of dracut (bytes).
 const CONF_MAX: u64 = 1 << 20;
 
 /// The log level of dracut. It overrides dracut.conf and the user's arguments, because `stdloglvl=0` would empty the
@@ -75,7 +75,7 @@ pub fn build(options: &DracutRequest) -> Cmd {
         .env("TMPDIR", options.tmpdir)
 }
 
-/// Programs that dracut uses for compression.
+/// The programs for compression that an error message suggests, if the image has them.
 pub const COMPRESSORS: [&str; 6] = ["zstd", "xz", "gzip", "lz4", "bzip2", "lzop"];
 
 /// Returns the programs for the compression `name`, of which dracut needs one. For most compressions, it is the program
@@ -242,7 +242,7 @@ impl Progress {
     }
 }
 
-/// Facts about the initramfs in dracut's log that the initramfs itself does not show.
+/// Facts from the logs of dracut and depmod that the initramfs itself does not show.
 #[derive(Debug, Clone, Default)]
 pub struct Notes {
     /// dracut modules of the base that can no longer be added.
@@ -296,8 +296,7 @@ const NOT_INCLUDED: [&str; 2] = [
     " is neither a directory nor a regular file",
 ];
 
-/// A part of the line that dracut 103 and later print if the kernel does not support an initramfs. They print it to
-/// standard output, at any log level.
+/// A part of the line that dracut 103 and later print, at any log level, if the kernel does not support an initramfs.
 const NO_INITRAMFS: &str = "doesn't support initramfs, skipping generation";
 
 /// Phrases that dracut prints if the requested compressor is missing, or if the kernel cannot decompress its format:

@@ -9,9 +9,9 @@ use crate::sys::root::{self, Root};
 const CONFIG_MAX: u64 = 64 * 1024;
 
 /// Returns the kind of the tree. An ostree container is recognised by the test that rpm-ostree uses (ostree-ext
-/// `container_utils.rs`): the mode of the repository, and a container marker. `container` is whether the environment
-/// variable `container` is set. Of the variables that the test reads, this is the only one that child processes
-/// inherit.
+/// `container_utils.rs`): the mode of the repository, and a container marker or no `/run/ostree-booted`. `container` is
+/// whether the environment variable `container` is set. Of the variables that the test reads, this is the only one that
+/// child processes inherit.
 ///
 /// # Errors
 /// When a file cannot be read.

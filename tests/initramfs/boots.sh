@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # `bed boot-corpus`: boots the cases of boots.tsv in QEMU, and compares with the results of `verify`.
 #
-#   whole     a boot from the disk of a replaced image, with the case's kernel and initramfs, up to the first program of the
-#             deployment: BOOT-OK, or not
+#   whole     a boot from the disk of a replaced image, with the case's kernel and initramfs, up to the first program of
+#             the deployment: BOOT-OK, or not
 #   kernel    no disk: the kernel unpacks the whole image and its /init starts, or not
 
 # _case_field NAME COLUMN: prints a field of the list that the corpus has written.

@@ -2,7 +2,8 @@
 # `bed corpus`: real initramfs images, made by real programs, and the trees that they belong to. tests/it/corpus defines
 # the good images and the broken variants; this file makes only the slow products.
 #
-#   target/bed/corpus/KEY/trees/NAME     a tree with only the files that checks read; its initramfs is in images/
+#   target/bed/corpus/KEY/trees/NAME     a tree with only the paths KEPT; its initramfs is in images/
+#   target/bed/corpus/KEY/trees/NAME-whole   the same tree, and all files that are also in an initramfs
 #   target/bed/corpus/KEY/images/…       NAME.img as its program made it; NAME.cpio, not compressed;
 #                                        NAME.cpio.gz …, the same archive, compressed as the kernel can read it
 #   target/bed/corpus/KEY/rpmdb/…        rpmdbs that lack the kernel
@@ -10,7 +11,7 @@
 # It prints the directory. If the directory already exists, this takes a tenth of a second, and no lock.
 
 INITRAMFS=$TOP/tests/initramfs
-# The paths of a root that its tree keeps, if they exist. No check reads other paths.
+# The paths of a root that its tree keeps, if they exist.
 KEPT=(usr/lib/modules usr/lib/dracut usr/lib/systemd/system etc/systemd/system etc/dracut.conf.d usr/lib/kernel usr/lib/ostree
     usr/share/rpm usr/lib/sysimage usr/lib/rpm/rpmrc usr/lib/rpm/macros usr/lib/rpm/macros.d sysroot ostree bin lib lib64 sbin)
 

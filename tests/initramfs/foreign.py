@@ -39,7 +39,8 @@ for path in (tree / "usr/lib64", tree / "lib64"):
             libraries.setdefault(one.name, one)
 
 def real(path):
-    """Adds a path with its parent directories and, for a link, its target; for an ELF file, also its libraries."""
+    """Adds a path with its parent directories and, for a link, its target. For an ELF file that is not a kernel module,
+    also adds its interpreter and its libraries."""
     path = pathlib.Path(os.path.realpath(path.parent)) / path.name
     rel = os.path.relpath(path, tree)
     if rel in found or rel == ".":

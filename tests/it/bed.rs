@@ -49,7 +49,7 @@ const HOSTILE: [(&str, &str); 13] = [
     ("TMPDIR", "/hostile"),
 ];
 
-/// The time after which a run counts as hanging.
+/// The time limit of a run, and of a wait for a condition.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// A root with the base's kernel and with stubs, and next to the root the RPMs of the new kernel.
@@ -280,7 +280,7 @@ impl Bed {
         self.write("stub/initramfs.img", build.initramfs(fault));
     }
 
-    /// Turns the root into a cliwrapped base, as `rpm-ostree cliwrap install-to-root` does.
+    /// Turns the root into a cliwrapped base, as `rpm-ostree cliwrap install-to-root` does, for rpm, dracut and yum.
     pub fn cliwrap(&self) {
         for name in ["rpm", "dracut"] {
             let original = format!("usr/libexec/rpm-ostree/wrapped/{name}");

@@ -7,7 +7,7 @@ use crate::server::Server;
 
 const FULL: &str = "No space left on device";
 
-/// The size of a page, which is the smallest size of a tmpfs.
+/// The size of a page in bytes, which is the smallest size of a tmpfs.
 const PAGE: u64 = 4096;
 
 fn initramfs(kver: &str) -> String {

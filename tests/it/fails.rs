@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Failures of every step: no later step runs, and temporary files are removed.
+//! Steps that fail: no later step runs, and temporary files are removed. Leftovers of earlier failures are repaired.
 
 use crate::bed::{Bed, PROGRAMS};
 use crate::image::Fault;
@@ -446,7 +446,8 @@ fn generate_fails() {
             }
             changes.sort_by(|a, b| a[1..].cmp(&b[1..]));
             ran.changes(&changes);
-            // rpm-ostree 2024.8 installs the output of our shim of dracut as the initramfs: an empty file.
+            // During the transaction, a script replaces dracut. rpm-ostree 2024.8 installs its output as the initramfs:
+            // an empty file.
             let initramfs = ran
                 .after
                 .file(&format!("{NEW_DIR}/initramfs.img"))

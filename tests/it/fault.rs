@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Faults during `replace`. Each program that it starts fails, is killed, hangs or fills the disk. `replace` itself is
-//! killed when each of the programs starts and ends, and at arbitrary times.
+//! killed when each of the programs starts and ends, and at evenly spaced times.
 //!
 //! `cargo test --test it fault -- --nocapture` prints the table.
 
@@ -19,7 +19,7 @@ use crate::tree::Snapshot;
 /// The number of parallel runs.
 const AT_ONCE: usize = 4;
 
-/// The number of times that `replace` is killed at an arbitrary time, on each base.
+/// The number of evenly spaced times of a run at which `replace` is killed, on each base.
 const MOMENTS: u32 = 40;
 
 /// The size of the small disk in bytes. The root of a run needs about 3 MiB.
@@ -71,8 +71,8 @@ fn is_honest(ran: &Ran) {
             .after
             .file(&format!("usr/lib/modules/{}/initramfs.img", build.kver));
         let whole = build.initramfs(crate::image::Fault::None);
-        // The shim, which replaces dracut during the transaction, creates an empty file, and rpm-ostree renames this
-        // file to initramfs.img. It can still be there after the run was killed.
+        // The script that replaces dracut during the transaction creates an empty file, and rpm-ostree renames this
+        // file to initramfs.img. This file can still be there after the run was killed.
         let killed = ran.status.is_none();
         let is_whole = found.is_none_or(|it| it.starts_with(&whole) || killed && it.is_empty());
         ran.require(is_whole, "half an initramfs is in place");

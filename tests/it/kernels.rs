@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::image;
 
-/// The part of a kernel's configuration that checks read.
+/// A kernel's configuration, with some of the options that checks read.
 const CONFIG: &[u8] = b"CONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_GZIP=y\nCONFIG_OVERLAY_FS=m\n";
 
 /// One build of a kernel.

@@ -25,8 +25,9 @@ const DRIVERS: [(&str, &[&str]); 6] = [
     ("zz_f", &["zz_e", "zz_d", "zz_a"]),
 ];
 
-/// An alias of zz_d. `BUILTIN` is a built-in module.
+/// The content of `modules.alias`: an alias of zz_d.
 const ALIASES: &str = "alias crypto-zz zz_d\n";
+/// The name of a built-in module.
 const BUILTIN: &str = "zz_builtin";
 
 fn path(name: &str) -> String {

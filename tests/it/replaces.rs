@@ -125,7 +125,7 @@ fn rpm_ostree_of_every_age() {
         if let Some(layout) = layout {
             bed.write("usr/lib/kernel/install.conf", layout);
         }
-        // The kernel-install of rpm-ostree would delete this directory, since it has a kmod and no vmlinuz.
+        // rpm-ostree's wrapper of kernel-install would delete this directory, since it has a kmod and no vmlinuz.
         let kmod = "usr/lib/modules/6.9.4-kmods/extra/zfs.ko.xz";
         bed.write(kmod, "zfs");
         bed.write("usr/share/rpm/zfs.files", format!("/{kmod}\n"));

@@ -242,7 +242,7 @@ fn lives() -> Vec<Row> {
     ]
 }
 
-/// Returns rows with signatures by a valid key, with various dates, formats and bytes.
+/// Returns rows with signatures of various dates, formats and bytes, most of them by a key in the key file.
 fn packets() -> Vec<Row> {
     let at = dates();
     let key = Key::made(KeyType::Ed25519, at.key);

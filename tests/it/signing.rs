@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `--sign-kernel-*`, `--sign-modules-*`, `verify --sbcert` and `--module-cert`.
+//! Signatures of kernels and modules: `replace` makes them (`--sign-kernel-*`, `--sign-modules-*`), and `verify`
+//! compares them with certificates (`--sbcert`, `--module-cert`).
 
 use std::path::PathBuf;
 use std::process::Command;

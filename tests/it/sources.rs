@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Trust in the sources of packages: signatures, keys, pins.
+//! Sources of packages: signatures, keys, pins, directories, repositories, proxies, and the cache of downloads.
 
 use std::io::Write;
 use std::net::TcpStream;

@@ -111,7 +111,7 @@ fn an_rpmdb_of_another_format_is_for_rpm_and_for_jobs() {
     ran.ends_with(0);
     let order = ran.order();
     let questions = order.iter().filter(|line| line.starts_with("rpm -qa --qf"));
-    // The step `survey` and the search for the new kernel each run rpm once.
+    // The steps `survey` and `locate` each run rpm once.
     ran.require(questions.count() == 2, "rpm is asked twice");
 }
 

@@ -96,9 +96,9 @@ impl Snapshot {
         lines
     }
 
-    /// Returns the changes, one in a line: `+PATH` was added, `-PATH` removed and `~PATH` changed. The line of an added
-    /// or removed directory includes everything below it. All changes of the rpmdb are one line, `~usr/share/rpm`.
-    /// Times of directories do not count.
+    /// Returns the changes, one in a line: `+PATH` was added, `-PATH` removed and `~PATH` changed. The line of a
+    /// directory includes all changes of the same kind below it. All changes of the rpmdb are one line,
+    /// `~usr/share/rpm`. Times of directories do not count.
     pub fn changes(&self, after: &Self) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         for path in self.0.keys().chain(after.0.keys()) {

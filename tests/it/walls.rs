@@ -38,7 +38,6 @@ struct Source {
 }
 
 impl Source {
-    /// Returns the room of the file.
     fn room(&self) -> &str {
         let room = self.path.split('/').next().unwrap();
         room.trim_end_matches(".rs")
@@ -126,7 +125,8 @@ fn rooms() -> Vec<String> {
 /// The path of a module of `src`, as a list of names.
 type Module = Vec<String>;
 
-/// Returns the imports and names in a file: the paths of `use` items with expanded groups, and paths in the code.
+/// Returns the imports and names in a file: the paths of `use` items with expanded groups, and paths in the code that
+/// begin with `crate`, `super` or `self`.
 fn paths(code: &str) -> Vec<Vec<String>> {
     let mut paths = Vec::new();
     let mut rest = code;
@@ -254,7 +254,7 @@ fn rooms_import_only_rooms_below_them() {
     none(&wrong, "arrows that do not go down");
 }
 
-/// Imports form no circles. A module and its submodules count as one.
+/// Imports form no cycles. A module and its submodules count as one.
 #[test]
 fn modules_do_not_import_each_other_in_a_cycle() {
     let imports = imports();
@@ -263,7 +263,7 @@ fn modules_do_not_import_each_other_in_a_cycle() {
         .iter()
         .map(|(from, to)| (from, to.iter().filter(|to| !is_family(from, to)).collect()))
         .collect();
-    // A module that imports no listed module is in no circle, and is removed from the list.
+    // A module that imports no listed module is in no cycle, and is removed from the list.
     loop {
         let left: BTreeSet<_> = open.keys().copied().collect();
         open.retain(|_, to| to.iter().any(|to| left.contains(to)));

@@ -1,4 +1,5 @@
-"""Reads the disks of a machine that has ended: its journal, and the output of `ostree-kernel status` after the next boot."""
+"""Reads the disks of a machine that has ended: its journal, and the output of `ostree-kernel status` after the next
+boot."""
 
 import contextlib
 import re
@@ -30,7 +31,7 @@ def exported(path, kind, raw, writable=False):
 
 
 def journal(state, units):
-    """Returns the messages of units in the last boot, from the journal on the disk of a machine that has ended."""
+    """Returns the messages of units in the last boot of a machine that has ended; "" if its disk has no journal."""
     place = state.place
     (path, kind) = next((path, kind) for name, path, kind in state.disks() if name == "root")
     found = place / "journal"
@@ -57,8 +58,8 @@ def mounted(raw, place):
 
 
 def status(state, entry, tool):
-    """Returns the name of a boot entry's deployment, and the output of `status` in it. The program runs on this machine, on a copy
-    of the disks that are mounted as ostree mounts them."""
+    """Returns the name of a boot entry's deployment, and the output of `status` in it. The program runs on this
+    machine. Overlays of the disks are mounted as ostree mounts the disks."""
     copy = State(state.place).copy(state.place / "status")
     disks = {name: (path, kind) for name, path, kind in copy.disks()}
     place = copy.place

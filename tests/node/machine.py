@@ -31,7 +31,7 @@ def processor_seconds(pid):
 
 
 class State:
-    """Two disks, the firmware's variables, and the memory of the machine that used them (if it was saved running)."""
+    """Two disks; with Secure Boot, the firmware's variables; the memory of a machine that was saved while it ran."""
 
     def __init__(self, place):
         self.place = pathlib.Path(place)
@@ -244,7 +244,7 @@ def resume(base, place, payload):
 
 
 class BootDisk:
-    """/boot as a boot loader reads it: the file system's journal is not replayed, and only the entries in /loader count."""
+    """/boot as a boot loader reads it: the file system's journal is not replayed, and only entries in /loader count."""
 
     def __init__(self, state):
         self.place = state.place

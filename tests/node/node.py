@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Stages deployments on a real ostree system in QEMU, reboots it, and boots the entry that a boot loader would take from its disk.
+"""Stages deployments on a real ostree system in QEMU, reboots it, and boots the entry that a boot loader would take
+from its disk.
 
     node.py --node DIR --product DIR table [--only NAME,…] [--modes without,with] [--jobs N] [--quick]
     node.py --node DIR --product DIR shutdown [--runs N]
@@ -7,12 +8,14 @@
     node.py --node DIR --product DIR cannot-start
     node.py --node DIR --product DIR policy
 
---node has the disks of `bed node`; --product is the directory of `make install DESTDIR=`. The system is booted once and saved,
-and each test resumes it. A result of the table is cached in DIR/seen, under the digest of the disks, the program and the
-units, so that an interrupted run can be continued.
+--node has the disks of `bed node`; --product is the directory of `make install DESTDIR=`. The system is booted once and
+saved, and each test resumes it. A result of the table is cached in DIR/seen, so that an interrupted run can be
+continued. The file's name is a digest of the variant, the inputs of the disks and, with the gate, the program and the
+units.
 
-The limits of a boot do not depend on the load of the host. The guest's clock counts instructions, and a boot
-fails if it takes more than five times the processor time of the unchanged deployment, which is booted first.
+A boot fails if it takes more than five times the processor time of the unchanged deployment, which is booted first.
+Except with Secure Boot, the guest's clock counts instructions, so that the limits of a boot do not depend on the load
+of the host.
 """
 
 import argparse
@@ -42,7 +45,8 @@ def staged(node, variant, place):
 
 
 def attempt(node, variant, mode, machine, place, quick):
-    """Reboots the machine and boots the entry on its disk. Returns whether the result is as expected, and a description."""
+    """Reboots the machine, and boots the entry on its disk. Returns whether the result is as expected, and its
+    description."""
     disks = node.reboot(machine, WITHOUT if mode == "without" else "true").state
     messages = journal(disks, SERVICES)
     why = reason(messages) if mode == "with" else ""
@@ -75,7 +79,8 @@ class Table:
         self.node = nodes(False)
 
     def kept(self, variant, mode):
-        """Returns the file with the cached result. Its name depends on the disks and, with the gate, on the program and units."""
+        """Returns the file with the cached result. Its name depends on the variant, the disks and, with the gate, on
+        the program and the units."""
         keys = self.node.place.parent.parent / "keys"
         names = [f"node-{self.node.suite}"] + ([f"node-installed-{self.node.suite}"] if mode == "with" else [])
         facts = [(keys / name).read_text() if (keys / name).exists() else "" for name in names]

@@ -10,7 +10,7 @@ import tempfile
 from machine import FIRMWARE, BootDisk, Failed, Machine, State, loader_disk, resume, run
 
 STEADY = "no_timer_check"
-# Seconds of the guest's clock, for each boot.
+# dracut's time limits for each boot whose result counts, in seconds of the guest's clock.
 PATIENCE = "rd.retry=60 rd.timeout=90"
 END = rb"NODE-UP |Kernel panic|Boot has failed|Freezing execution|reboot: Power down|Error loading .*Access Denied"
 KNOWN = (
@@ -93,7 +93,8 @@ class Node:
         return self.saved("booted", self.base, prepare)
 
     def warm(self):
-        """Returns a state whose page cache has the files that staging reads: the checkout takes half of a test's time."""
+        """Returns a state with the files that staging reads in the page cache: the checkout takes half of a test's
+        time."""
 
         def prepare(base, place):
             machine = resume(base, place, self.payload)
@@ -132,7 +133,7 @@ class Node:
             machine.kill()
 
     def control(self):
-        """Boots the unchanged deployment with the limits of all other boots, and returns these limits."""
+        """Boots the unchanged deployment as all others are booted; returns their limit, in processor seconds."""
         if self.limits is None:
             with self.scratch() as place:
                 state = self.base.copy(place)
@@ -151,8 +152,8 @@ class Node:
         return self.limits
 
     def boot(self, disks, commit, is_known=False):
-        """Boots the default entry of /boot; returns the entry, the deployment that came up (or None), and the console. With
-        `is_known`, a boot of the same kernel, initramfs, arguments and commit is not repeated."""
+        """Boots the default entry of /boot; returns the entry, the deployment that came up (or None), and the console.
+        With `is_known`, a boot of the same kernel, initramfs, arguments and commit is not repeated."""
         limit = self.control()
         if is_known:
             entry = BootDisk(disks).default()
@@ -207,7 +208,7 @@ def last_word(text):
 
 
 def reason(text):
-    """Returns the gate's sentence about a refusal."""
+    """Returns the first line about a refusal, or ""."""
     return next((line for line in text.splitlines() if re.search(r"is refused", line)), "")
 
 

@@ -1,4 +1,4 @@
-"""Tests of the gate that are not in `node.py table`: shutdown times, kills and power cuts, gates that fail, and the policy."""
+"""Tests of the gate that are not in `node.py table`: shutdown times, kills, power cuts, gates that fail, the policy."""
 
 import pathlib
 import random
@@ -36,7 +36,8 @@ def staged(node, name, gate=True):
 
 
 def shutdown(node, options):
-    """Measures the shutdown, from the first stopped unit to the reboot, by the kernel's time stamps of systemd's messages."""
+    """Measures the shutdown, from the stop of multi-user.target to the reboot, by the kernel's time stamps of systemd's
+    messages."""
     name = "trixie-replaced"
     times = {"without the gate": [], "judged before": [], "judged at shutdown": []}
     gate = {label: [] for label in times}
@@ -66,8 +67,8 @@ def shutdown(node, options):
     return True
 
 
-# A transient unit without default dependencies, so that the shutdown does not stop it. It kills the gate once. It polls every
-# 0.2 s, because the emulated processor is slow.
+# A transient unit without default dependencies, so that the shutdown does not stop it. It kills the gate once. It polls
+# every 0.2 s, because the emulated processor is slow.
 KILLER = (
     "systemd-run -q -p DefaultDependencies=no bash -c "
     "'for i in $(seq 3000); do P=$(pgrep -x ostree-kernel) && break; sleep 0.2; done; sleep {delay}; kill -{signal} $P'"
@@ -94,15 +95,16 @@ def killed(node, place, state, how, delay):
 
 
 def is_status_right(kind, up, said):
-    """Returns whether the output of `status` is right: it names the booted deployment; it reports no good deployment as refused
-    and no broken one as verified; and nothing is staged."""
+    """Returns whether the output of `status` is right: it names the booted deployment; it reports no good deployment as
+    refused and no broken one as verified; and nothing is staged."""
     names = re.search(r"booted +bed ([0-9a-f]{64}\.\d+)", said)
     verdict = "refused" if kind == "good" else "verified"
     return bool(names) and names[1] == up and not re.search(rf"(?<!could not be ){verdict}|staged +bed", said)
 
 
 def kills(node, options):
-    """Kills the gate, or cuts the power, at random times. Asserts that the node then boots the old or the new deployment."""
+    """Kills the gate, or cuts the power, at random times. Asserts that the node then boots, and that `status` is
+    right."""
     wrong = 0
     rng = random.Random(options.seed)
     names = ["no-init", "trixie-replaced", "cut-zst"] if not options.only else options.only
@@ -121,8 +123,8 @@ def kills(node, options):
                     there, said = status(disks, entry, options.tool)
                     right = there == up and is_status_right(kind, up, said)
                 else:
-                    # With the policy "allow", ostree finalises even a broken deployment if the gate is killed before it has
-                    # refused it.
+                    # With the policy "allow", ostree finalises even a broken deployment if the gate is killed
+                    # before it has refused it.
                     right = kind == "broken" and which == "new" and how == "SIGKILL at shutdown"
                 of_deployments = said[max(said.find("booted  "), 0) :][:300]
                 result = f"{which} entry, {'up' if up else 'dead: ' + last_word(text)}; status: {of_deployments}"
@@ -198,12 +200,13 @@ POLICY = {
 
 
 def policy(node, options):
-    """Tests combinations of a policy and a failure of the gate: the booted deployment, and the gate's messages in the journal."""
+    """Tests combinations of a policy and a failure of the gate: the booted deployment, and the gate's journal."""
     return trials(node, options, POLICY)
 
 
 def trials(node, options, cases):
-    """Changes the machine and reboots it. Asserts the entry of /boot and a part of the gate's messages."""
+    """Changes the machine and reboots it. Asserts the entry of /boot, whether it boots, and a part of the gate's
+    messages."""
     wrong = 0
     for how, (name, change, expected, message) in cases.items():
         if options.only and how not in options.only:

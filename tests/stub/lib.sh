@@ -81,7 +81,7 @@ look_around() {
 # If a stub was killed in exchange_packages, the new packages' texts are still in /stub/texts, and are moved back.
 [ ! -e /stub/texts ] || mv /stub/texts /stub/come/usr/share/rpm
 
-# Prints the installed package with this name: NAME, or NAME-VERSION-RELEASE.ARCH.
+# name_of WORD: prints the name of the installed package that WORD names: NAME, or NAME-VERSION-RELEASE.ARCH.
 name_of() {
     tab=$(printf '\t')
     for entry in /usr/share/rpm/*.pkg; do

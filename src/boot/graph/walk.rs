@@ -12,14 +12,14 @@ use super::{BY_SYSTEMD, EXECUTOR, Graph, GraphFile, Why};
 use crate::bytes::{basename, contains};
 use crate::initramfs::{EntryType, Facts, Inventory, Machine, Node};
 
-/// Parts of the paths of systemd's, udev's and ostree's directories. Programs of systemd, udev and ostree execute some
-/// of the files there, by names in the code of these programs.
+/// Parts of the paths of systemd's, udev's and ostree's directories. Programs of systemd, udev and ostree execute or
+/// read some of the files there, by names in the code of these programs.
 const OWN: [&[u8]; 3] = [b"lib/systemd/", b"lib/udev/", b"lib/ostree/"];
 
-/// Programs that the kernel or the programs in [`OWN`] execute, in any directory.
+/// File names of programs that the kernel or the programs in [`OWN`] execute, in any directory.
 const NAMES: [&[u8]; 3] = [b"init", b"mount", b"modprobe"];
 
-/// Follows a boot. `booted` contains the units, if `/init` is systemd.
+/// Builds the graph. `booted` contains the units; `None` if `/init` neither is nor executes systemd.
 pub(super) fn walk<'a>(
     inventory: &'a Inventory,
     facts: &'a Facts,
@@ -77,8 +77,8 @@ impl<'a> Walk<'a> {
         self.follow();
     }
 
-    /// Adds the links on `path` and the file that `path` leads to. Returns the step of the file; if there is no file,
-    /// the step of the last link; `None` if there is no link either. An existing step is kept.
+    /// Adds the links on `path` and the file that `path` leads to. Returns the step of the file. If there is no file,
+    /// returns the step of the last dangling link; `None` if there is no such link. An existing step is kept.
     fn visit(
         &mut self,
         path: &[u8],
@@ -126,7 +126,7 @@ impl<'a> Walk<'a> {
         at
     }
 
-    /// Follows the edges of files until no new file is found.
+    /// Follows the edges of files until no new file is found. Edges of needed files come first.
     fn follow(&mut self) {
         while let Some(at) = self.todo.pop_front().or_else(|| self.late.pop_front()) {
             self.expand(at);
@@ -162,7 +162,7 @@ impl<'a> Walk<'a> {
         let content = self.inventory.content(node);
         let line = content.and_then(|content| content.interpreter());
         let words = line.unwrap_or_default().split(u8::is_ascii_whitespace);
-        // The second word is the program of `env`, or an option.
+        // The second word is the program that `env` executes, or another argument.
         for word in words.take(2).filter(|word| !word.is_empty()) {
             if let Some((path, _)) = program(self.inventory, word) {
                 let spelled = if word.contains(&b'/') { word } else { path };
@@ -196,7 +196,8 @@ impl<'a> Walk<'a> {
                 from => Some(self.library(it, from, is_needed)),
             });
         }
-        // A damaged library counts as missing for the loader, but the dynamic linker maps it.
+        // For the loader a damaged library is missing, but the dynamic linker may map it. Files with its name are
+        // added.
         for missed in &loaded.missing {
             let from = self.graph.by_path.get(missed.asked_by.as_slice()).copied();
             let files = self.names.remove(basename(&missed.library));
@@ -244,7 +245,7 @@ impl<'a> Walk<'a> {
                     }
                 };
                 let unit = &job.unit;
-                // Devices, slices and generated units have no file.
+                // Generated units, and units that were not found, such as devices and slices, have no file.
                 let step = match unit.path.as_slice() {
                     b"" => from,
                     path => self.visit(path, from, why, is_needed).or(from),
@@ -267,7 +268,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Adds udev's rules, dracut's hooks and the units that may start, and the files that their texts name.
+    /// Adds udev's rules, dracut's scripts and the units that may start, and the files that their texts name.
     fn by_names(&mut self, init: Option<usize>, rules: &Rules) {
         let udevd = self.step_of(b"systemd-udevd").or(init);
         let mut starters: Vec<&'a [u8]> = Vec::new();
@@ -359,7 +360,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Returns the paths of the links on a path, in the order in which the links are followed.
+/// Returns the paths of the links on a path, then those of the links on their targets; at most `MAX` of them.
 fn links<'a>(inventory: &'a Inventory, path: &[u8]) -> Vec<&'a [u8]> {
     const MAX: usize = 40;
     let mut links: Vec<&[u8]> = Vec::new();

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::{Rule, Rules, Token};
 
-/// An event of a device, with its known properties.
+/// An event of a device. `None` stands for a value that is not known.
 #[derive(Debug, Clone, Copy)]
 pub struct Event {
     /// `ACTION`.
@@ -19,7 +19,7 @@ pub struct Event {
     pub kind: Option<&'static str>,
 }
 
-/// The properties that rules have set to a value without substitutions.
+/// The properties that rules have certainly set, to values without substitutions.
 type Properties<'r> = HashMap<&'r [u8], &'r [u8]>;
 
 /// Prefix of the properties that udev's built-in programs set.
@@ -69,8 +69,9 @@ impl Rule {
         conditions.all(|it| it.fits(event, properties) == Some(true))
     }
 
-    /// Updates the properties for a device that matches the rule. `always` is set if the device certainly matches;
-    /// otherwise the properties that the rule sets become unknown.
+    /// Updates the properties after a rule that the device may match. A property that the rule sets is known if the
+    /// device certainly matches (`always`) and the rule replaces the value by one without substitutions; else it
+    /// becomes unknown. Properties that an `IMPORT` may set become unknown, too.
     fn update<'r>(&'r self, always: bool, properties: &mut Properties<'r>) {
         for token in &self.tokens {
             let name = token.attribute.as_deref().unwrap_or_default();
@@ -120,7 +121,8 @@ impl Rules {
     }
 }
 
-/// Matches a pattern of `fnmatch`: `*`, `?`, `[a-z]`.
+/// Returns whether `name` matches a pattern of `fnmatch` with `*`, `?` and sets such as `[a-z]`. Escapes with a
+/// backslash and classes such as `[:alpha:]` are not supported.
 pub fn matches_glob(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
     // The position in `pattern` after the last star, and the position in `name` at which the text after the star is
@@ -153,7 +155,7 @@ pub fn matches_glob(pattern: &[u8], name: &[u8]) -> bool {
     pattern[p..].iter().all(|byte| *byte == b'*')
 }
 
-/// Returns the length of the set at the start of a pattern if the set contains `byte`.
+/// Returns the length of the set at the start of a pattern; `None` if the set does not match `byte`, or has no end.
 fn set(pattern: &[u8], byte: u8) -> Option<usize> {
     let end = pattern.iter().position(|&it| it == b']')?;
     let inner = &pattern[1..end];

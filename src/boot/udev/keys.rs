@@ -4,7 +4,7 @@
 
 use super::{Token, show};
 
-/// The attributes in braces that a key accepts.
+/// Whether a key accepts an attribute in braces, and which one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Attribute {
     No,
@@ -16,7 +16,7 @@ enum Attribute {
     MaybeOneOf(&'static [&'static str]),
 }
 
-/// The accepted operators.
+/// The operators that a key accepts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Operators {
     /// `==` and `!=`.
@@ -111,7 +111,7 @@ const FIXED: [&str; 20] = [
     "TAGS",
 ];
 
-/// Checks a key, its attribute, its operator and its value.
+/// Checks the key, the attribute, the operator and the value of a token.
 ///
 /// # Errors
 /// The reason why udev ignores the line.
@@ -186,7 +186,7 @@ fn check_value(token: &Token) -> Result<(), String> {
     why.map_or(Ok(()), |why| Err(format!("{key} {why}")))
 }
 
-/// Returns whether a text is the octal mode of a file.
+/// Returns whether a text is the mode of a file: an octal number up to 7777.
 fn is_mode(text: &[u8]) -> bool {
     let mode = std::str::from_utf8(text).ok();
     let mode = mode.and_then(|mode| u32::from_str_radix(mode, 8).ok());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that the kernel can decode the segments of the initramfs, and the modules that kmod passes to it without
-//! decoding them.
+//! Checks that the kernel can decode the segments of the initramfs, and the modules that kmod passes to the kernel
+//! without decoding them.
 
 use std::collections::BTreeMap;
 
@@ -66,8 +66,8 @@ fn undecoded(segment: &Segment, config: &Config) -> Option<Finding> {
     Some(Finding::new(place, why, expected, CHOOSE))
 }
 
-/// Returns findings about modules that kmod passes to the kernel compressed and that the kernel cannot decode: fatal
-/// for the kernel's own modules in the initramfs, warnings for other modules.
+/// Returns findings about modules that kmod passes to the kernel compressed and that the kernel cannot decode, one for
+/// each group: fatal for the kernel's own modules in the initramfs, warnings for other modules.
 fn modules(
     subject: &Subject,
     tree: &TreeFacts,
@@ -130,7 +130,8 @@ pub(super) fn compressed(inventory: &Inventory) -> impl Iterator<Item = (&[u8], 
 
 type Groups = BTreeMap<Packing, Group>;
 
-/// Returns the compressed modules in the initramfs, grouped by compression: the kernel's own, and others.
+/// Returns the compressed modules in the initramfs, grouped by compression: the kernel's own, and others. Without
+/// `modules.order`, all count as the kernel's own.
 fn inside(tree: &TreeFacts, inventory: &Inventory) -> (Groups, Groups) {
     let (mut own, mut others) = (Groups::new(), Groups::new());
     let order = tree.lists.order.as_ref().ok().and_then(Option::as_ref);

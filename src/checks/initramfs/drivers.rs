@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that the drivers for the root are included or built in: the drivers that the user requires, the drivers that
-//! every root requires, and the base's drivers for a root.
+//! Checks that the drivers for the root are included or built in, and not blocked: the drivers that the user's options
+//! require, those of which every root requires one, those for composefs, and the base's drivers for a root.
 
 use super::image::root_setup;
 use crate::boot::RootSetup;
@@ -12,7 +12,7 @@ use crate::checks::wanted::{ANY_DEVICE, ANY_FILESYSTEM, RootDevice};
 use crate::checks::{Answer, Finding, Remedy, Severity, Subject, listed};
 use crate::initramfs::Inventory;
 
-/// The name of the check that uses the options for the root and for drivers.
+/// The name of the check that uses the options `--root-device`, `--root-fs`, `--require-driver` and `--for`.
 pub const DRIVER_CHECK: &str = "initramfs-root-drivers";
 
 const UNBLOCK: Remedy = Remedy::ThenRebuild("remove the line from that file (on disk)");
@@ -118,8 +118,8 @@ fn artefacts(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Findi
     findings
 }
 
-/// Returns findings about blocked drivers of the device type that the user declares for the root. USB is excluded:
-/// either of the drivers usb_storage and uas can serve most disks, and uas is blacklisted for many.
+/// Returns findings about blocked drivers of the device type that the user declares for the root, even if another
+/// driver meets the same need: some machines need the blocked one. USB is excluded.
 fn blocked(able: &Able, device: RootDevice, before: &[Finding]) -> Vec<Finding> {
     let needs = device.needs().iter().filter(|_| device != RootDevice::Usb);
     let drivers = needs.flat_map(|need| need.drivers);
@@ -144,8 +144,8 @@ fn blocked_of<'d>(
     drivers.filter_map(finding).collect()
 }
 
-/// Returns a finding if no driver for any disk is available and not blocked, and another if no driver for any file
-/// system is. Without a list of built-in drivers there is no finding.
+/// Returns a finding if no driver in [`ANY_DEVICE`] is available and not blocked, and another if none in
+/// [`ANY_FILESYSTEM`] is. Without a list of built-in drivers there is no finding.
 fn every_root(inventory: &Inventory, able: &Able) -> Vec<Finding> {
     if able.builtin.paths().is_empty() {
         return Vec::new();
@@ -179,8 +179,9 @@ fn common_blocked(able: &Able, before: &[Finding]) -> Vec<Finding> {
     found.map(|it| it.only(Severity::Warning)).collect()
 }
 
-/// Returns findings about missing drivers for composefs, which mounts a deployment as an erofs image with an overlay.
-/// bootc's root setup always uses composefs, even without configuration.
+/// Returns findings about missing or blocked drivers for composefs, which mounts a deployment as an erofs image with an
+/// overlay, and about missing support for fs-verity. bootc's root setup always uses composefs, even without
+/// configuration. Empty if composefs is not required.
 fn composefs(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Finding> {
     let inside = |path: &str| inventory.data(path.as_bytes());
     let why = if PrepareRoot::read(inside).composefs == Composefs::On {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks of the initramfs as a whole: its file, its entries' names, its kernel release, and the setup of the root.
+//! Checks of the initramfs as a whole: its file, its entries' names, its kernel release, the setup of the root, and
+//! rpm-ostree's wrappers.
 
 use std::collections::BTreeSet;
 
@@ -70,8 +71,9 @@ pub fn readable(subject: &Subject) -> Checked {
     }
 }
 
-/// Returns findings about entries that the kernel silently drops, and about names that other programs may unpack
-/// elsewhere (CVE-2015-1197, CVE-2023-7207). An image may boot with them, but dracut writes none.
+/// Returns warnings about entries that the kernel silently drops, and about names that other programs may unpack
+/// elsewhere (CVE-2015-1197, CVE-2023-7207). An image may boot with them, but dracut writes none. Entries that the
+/// kernel reads before it unpacks the initramfs are no defect, even if it then drops them.
 fn odd_names(inventory: &Inventory) -> Vec<Finding> {
     let finding = |path: &[u8], found: String, expected: &str| {
         let place = format!("{} in the initramfs", show(path));
@@ -162,7 +164,7 @@ pub fn ostree(subject: &Subject) -> Checked {
         (unit, "its unit"),
         (&wants, "the link that enables its unit"),
     ] {
-        // A masked unit is a link to /dev/null, which is no file, so it counts as missing.
+        // A masked unit is a link to /dev/null, which is no regular file, so the unit counts as missing.
         let is_in = |dir: &&str| is_file(inventory, &format!("{dir}/{name}"));
         if !UNIT_DIRS.iter().any(is_in) {
             findings.push(finding(
@@ -183,12 +185,13 @@ pub fn ostree(subject: &Subject) -> Checked {
     Ok(findings)
 }
 
-/// Returns whether dracut built the initramfs.
+/// Returns whether dracut built the initramfs: it has dracut's list of modules or the file with dracut's version.
 pub(in crate::checks) fn is_of_dracut(inventory: &Inventory) -> bool {
     inventory.dracut_modules().is_some() || inventory.dracut_version().is_some()
 }
 
-/// Returns findings about settings that ostree-prepare-root does not accept, and about a missing or empty key file.
+/// Returns findings about settings that ostree-prepare-root does not accept, and about a required key file that is
+/// missing or empty.
 fn configuration(inventory: &Inventory) -> Vec<Finding> {
     let conf = PrepareRoot::read(|path| inventory.data(path.as_bytes()));
     let wrong = conf.wrong.into_iter().map(|(path, found, expected)| {
@@ -210,7 +213,8 @@ fn configuration(inventory: &Inventory) -> Vec<Finding> {
     findings
 }
 
-/// Returns a finding if bootc's setup of the root does not accept its configuration.
+/// Returns a finding if bootc's setup of the root does not accept its configuration. `None` without a configuration
+/// file, and for a file that is too large to be kept in memory.
 fn bootc_configuration(inventory: &Inventory) -> Option<Finding> {
     let (_, node) = inventory.resolve(PLACE.as_bytes()).ok()?;
     let found = match inventory.data(PLACE.as_bytes()) {
@@ -270,7 +274,8 @@ fn starts_with(inventory: &Inventory, path: &str, start: &[u8]) -> bool {
         .is_some_and(|content| content.head.starts_with(start))
 }
 
-/// Returns the program that sets up the root of the base; without a base, the one in this initramfs.
+/// Returns the program that sets up the root of the base; without a base, the one in this initramfs, or ostree's if it
+/// has none.
 pub(in crate::checks) fn root_setup(subject: &Subject, inventory: &Inventory) -> RootSetup {
     match subject.base {
         Some(base) => base.root_setup,

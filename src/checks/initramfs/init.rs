@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that the programs of the initramfs can run: `/init`, every program, and the scripts that units and other
-//! files name.
+//! Checks that the programs of the initramfs can run: `/init`, every other program, and scripts. Also checks the
+//! programs of dracut's modules and of units, udev's rules, and the directories and settings that a boot requires.
 //!
-//! The check starts from programs, since even good images contain libraries with unresolved dependencies.
+//! The search for missing libraries starts from programs, since even good images contain libraries with unresolved
+//! dependencies.
 
 mod libraries;
 mod opened;
@@ -66,7 +67,7 @@ pub fn init(subject: &Subject) -> Result<Vec<Finding>, Answer> {
 }
 
 /// Returns a finding if `/init` is for another machine than the kernel, and the ELF machine of `/init` if it is known.
-/// For a script, the machine is that of its interpreter. `Err` is the finding if `/init` cannot run.
+/// If `/init` is a script, the machine is that of its interpreter. `Err` is the finding if `/init` cannot run.
 fn first(
     subject: &Subject,
     inventory: &Inventory,
@@ -124,9 +125,10 @@ fn other_machine(
     (!runs).then(|| wrong(found, &format!("one for the kernel's {arch} ({number})")))
 }
 
-/// Returns findings about damaged ELF files: fatal for a program that a boot uses, and for a library that such a program
-/// opens at run time, which ends it by SIGBUS, or by an assertion of the dynamic linker; a warning for another program;
-/// a note for another library, because the programs that need it are reported, too.
+/// Returns findings about damaged ELF files, except modules and firmware. The finding is fatal for a program that a
+/// boot uses, and a warning for another program. It is also fatal for a library that is opened at run time by a file
+/// without which the root is not reached: the program ends by SIGBUS, or by an assertion of the dynamic linker. For any
+/// other library it is a note, because the programs that need the library are reported, too.
 fn damaged(inventory: &Inventory, facts: &Facts, graph: &Graph) -> Vec<Finding> {
     let finding = |(path, node): (&[u8], &Node)| {
         let Err(error) = facts.elf(inventory, node)? else {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that the initramfs was built from the tree's present configuration. dracut copies configuration, so changes
-//! have no effect until the initramfs is rebuilt.
+//! Checks that the initramfs was built from the tree's present configuration. dracut copies configuration into the
+//! initramfs, so later changes have no effect until the initramfs is rebuilt.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::checks::prepare_root::{Composefs, PLACES, PrepareRoot};
 use crate::checks::{Answer, Finding, Remedy, Severity, Subject, TreeFacts, listed, show};
 use crate::initramfs::{EntryType, Inventory};
 
-/// Directories that dracut copies completely.
+/// Directories whose files dracut copies. If it copies a file of such a directory, it copies all of them.
 pub const COPIED_DIRS: [&str; 2] = ["usr/lib/modprobe.d/", "etc/modprobe.d/"];
 
 /// Files that dracut, systemd-sysusers and ldconfig write for every image, and files that container runtimes replace
@@ -50,9 +50,10 @@ pub fn intent(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     Ok(findings)
 }
 
-/// Returns a finding if a `prepare-root.conf` differs from the tree's. ostree creates the deployment with the tree's
-/// file, but ostree-prepare-root mounts it with the one in the initramfs. The finding is fatal if only the tree enables
-/// composefs.
+/// Returns a finding if a `prepare-root.conf` differs from the tree's. ostree creates the deployment according to the
+/// tree's file, but ostree-prepare-root mounts the deployment according to the file in the initramfs. The finding is
+/// fatal if only the tree enables composefs, otherwise a warning. Empty if bootc sets up the root, or if dracut's
+/// module `ostree` does not install the file.
 fn prepare_root(subject: &Subject, inventory: &Inventory, tree: &TreeFacts) -> Vec<Finding> {
     if root_setup(subject, inventory) == RootSetup::Bootc || tree.setups.is_without_prepare_root() {
         return Vec::new();
@@ -92,7 +93,8 @@ fn prepare_root(subject: &Subject, inventory: &Inventory, tree: &TreeFacts) -> V
     }
 }
 
-/// Returns warnings about copies in `etc` and in modprobe's directories that differ from the tree's files.
+/// Returns warnings about copies in `etc` and [`COPIED_DIRS`] that differ from the tree's files. Files that are not
+/// copies are left out: those in [`OWN`], and those that dracut's modules write.
 fn differing(inventory: &Inventory, tree: &TreeFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text) in &tree.files {
@@ -112,14 +114,15 @@ fn differing(inventory: &Inventory, tree: &TreeFacts) -> Vec<Finding> {
     findings
 }
 
-/// Returns warnings about files that were added to a directory in [`COPIED_DIRS`] after dracut had copied it.
+/// Returns warnings about files that were added to a directory in [`COPIED_DIRS`] after dracut had copied the
+/// directory.
 fn not_copied(inventory: &Inventory, tree: &TreeFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
     for dir in COPIED_DIRS {
         let files: Vec<_> = tree.files.keys().filter(|it| it.starts_with(dir)).collect();
         let is_inside = |path: &str| inventory.resolve(path.as_bytes()).is_ok();
-        // dracut copies `etc/modprobe.d` only into an initramfs for the host that it runs on. If the initramfs has no
-        // file of a directory, no file is reported as missing there.
+        // dracut copies `etc/modprobe.d` only into an initramfs for the host that dracut runs on. If the initramfs has
+        // no file of a directory, no file is reported as missing there.
         let copies = files.iter().any(|path| is_inside(path));
         for path in files.into_iter().filter(|path| copies && !is_inside(path)) {
             let place = format!("{path} in the initramfs");
@@ -145,7 +148,7 @@ fn asked_for(
     let able = Able::of(subject, inventory)?;
     let omitted = subject.omitted();
     let included: BTreeSet<_> = inventory.dracut_modules().into_iter().flatten().collect();
-    // Modules and drivers that are not on disk are left out here: dracut itself reports them.
+    // Modules and drivers that are not on disk have no finding here: dracut itself reports them.
     let modules = tree.conf.modules.iter().filter(|&module| {
         let is_left_out = omitted.dracut_modules.contains(module)
             || tree.setups.depends_on(module, &omitted.dracut_modules);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that the included kernel modules are the tree's, and that their dependencies are included.
+//! Checks that the included kernel modules are the tree's, that their dependencies and soft dependencies are included,
+//! and that the included lists of depmod have them.
 
 mod depmod;
 
@@ -20,9 +21,11 @@ const DANGLING: Remedy = Remedy::ThenRebuild(
 );
 const REINSTALL: Remedy = Remedy::Reinstall;
 
-/// The included modules: their paths relative to the kernel's directory, and their whole paths.
+/// The modules of the kernel in the initramfs.
 struct Inside<'a> {
+    /// The path of each module relative to the kernel's directory, and the whole path.
     paths: Vec<(&'a [u8], &'a [u8])>,
+    /// The names of the modules that are not dangling links.
     names: HashSet<ModuleName>,
     /// Whether an included program reads depmod's indexes instead of the text files.
     by_index: bool,
@@ -45,8 +48,9 @@ pub fn modules(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     Ok(findings)
 }
 
-/// Returns a finding if dracut was to include the drivers of any machine, the kernel has modules, and the initramfs has
-/// none: without `modules.dep.bin` in the tree, dracut finds no module, and exits with status 0.
+/// Returns a finding if dracut was to include drivers for any machine (`--no-hostonly` and its module kernel-modules),
+/// and the kernel has modules. The caller calls this only if the initramfs has none: without `modules.dep.bin` in the
+/// tree, dracut finds no module, and exits with status 0.
 fn promised(subject: &Subject, inventory: &Inventory) -> Result<Option<Finding>, Answer> {
     const PROMISE: &str = "kernel-modules";
     let order = list(
@@ -62,7 +66,7 @@ fn promised(subject: &Subject, inventory: &Inventory) -> Result<Option<Finding>,
     let is_generic = arguments.any(|it| matches!(it.as_str(), "--no-hostonly" | "-N"));
     let is_promised = is_generic && included.iter().any(|module| module == PROMISE);
     let has_modules = order.is_some_and(|order| !order.paths().is_empty());
-    // The check `initramfs-kver` reports that the directory is missing.
+    // The check `initramfs-kver` reports a missing directory.
     let has_directory = inventory.resolve(subject.kver.dir().as_bytes()).is_ok();
     Ok((is_promised && has_modules && has_directory).then(|| {
         let path = format!("{} in the initramfs", subject.kver.dir());
@@ -253,7 +257,7 @@ pub(in crate::checks) fn list<'a, T: Clone>(
 }
 
 /// Returns findings about hard dependencies that are neither in the initramfs nor built in, or that the included
-/// `modules.dep` or its index does not list.
+/// `modules.dep` or its index does not list. If one of these lists is missing or damaged, only that is a finding.
 fn dependencies(
     subject: &Subject,
     inventory: &Inventory,
@@ -328,7 +332,7 @@ fn dependencies(
 }
 
 /// Returns the dependencies that the initramfs's modprobe reads: `modules.dep.bin`, or the text file `modules.dep` if
-/// the index is missing or damaged.
+/// the index is missing or damaged. `None` if both are.
 pub(in crate::checks) fn dep_inside<'s>(
     subject: &'s Subject,
     inventory: &Inventory,
@@ -357,8 +361,8 @@ pub(in crate::checks) fn builtin<'a>(
     Ok(builtin.unwrap_or_default())
 }
 
-/// Returns warnings about soft dependencies that are on disk, but not in the initramfs. A name that resolves to no
-/// module is not a fault.
+/// Returns warnings about soft dependencies of included modules that are on disk, but neither in the initramfs nor
+/// built in. A name that resolves to no module is not a fault. Empty without a tree.
 fn softdeps(
     subject: &Subject,
     inventory: &Inventory,

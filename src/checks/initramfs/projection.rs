@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that the files of the initramfs equal those of the tree, from which dracut copies nearly all of them. A file
-//! with other bytes, or a program that is not executable, is damaged or of another build.
+//! Checks that the files of the initramfs equal those of the tree, from which dracut copies nearly all of them. Finds
+//! files with other bytes, which are damaged or of another build, programs that are not executable, and dangling links
+//! in the place of files.
 
 use crate::checks::{Answer, Finding, Remedy, Severity, Subject, TreeFacts, listed, show};
 use crate::initramfs::{Difference, EntryType, Facts, Inventory, Node, Origin, TreeFile};
 
-/// Prefixes of files that the checks `initramfs-intent` and `initramfs-modules` compare, or that dracut itself writes.
+/// Prefixes of the paths of files whose bytes this check does not compare: the checks `initramfs-intent` and
+/// `initramfs-modules` compare them, or dracut itself writes them.
 const OTHERS: [&[u8]; 4] = [
     b"etc/",
     b"usr/lib/modules/",
@@ -77,12 +79,12 @@ pub fn projection(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     Ok(findings)
 }
 
-/// Returns whether a file is executable in the tree, but not in the initramfs.
 fn lost_execution(node: &Node, source: &TreeFile) -> bool {
     node.kind == EntryType::File && source.mode & 0o111 != 0 && node.mode & 0o111 == 0
 }
 
-/// Returns whether the file is a library, whose mode does not matter because it is not executed.
+/// Returns whether the file is an ELF file without a dynamic linker. It counts as a library, whose mode does not matter
+/// because it is not executed.
 fn is_library(inventory: &Inventory, facts: &Facts, node: &Node) -> bool {
     let elf = facts.elf(inventory, node);
     elf.is_some_and(|elf| {
@@ -98,7 +100,8 @@ fn differing(path: &[u8], source: &TreeFile, difference: Difference) -> Finding 
     Finding::new(place, difference.to_string(), expected, Remedy::Rebuild)
 }
 
-/// Upgrades of the tree since the initramfs was built. An older initramfs boots if all its files have the same version.
+/// Upgrades of the tree since the initramfs was built. An older initramfs boots if all its files are from before the
+/// upgrade, so differences that an upgrade explains are only warnings.
 struct Older {
     /// Whether most programs and libraries in the initramfs are from another build than the tree's.
     programs: bool,

@@ -63,8 +63,8 @@ fn dracut_modules(subject: &Subject, base: &Baseline) -> Result<Vec<Finding>, An
     Ok(gone.map(finding).collect())
 }
 
-/// Returns whether the base has units or programs that are named after a dracut module, and all of them are still
-/// included: another module installs them now, as systemd-pcrextend does for systemd-pcrphase.
+/// Returns whether the base has units or programs that are named after the dracut module `module`, and all of them are
+/// still included. Another module then installs them, as systemd-pcrextend does for systemd-pcrphase.
 fn is_carried_on(base: &Baseline, inventory: &Inventory, module: &str) -> bool {
     let is_part = |name: &str| {
         let rest = name.strip_prefix(module);
@@ -80,9 +80,9 @@ fn is_carried_on(base: &Baseline, inventory: &Inventory, module: &str) -> bool {
         && all_of(&base.programs, &programs(inventory))
 }
 
-/// Returns findings about missing units. The finding about a unit that is not on disk is a warning, because the unit's
-/// package has removed it. All findings are warnings if dracut's version changed or a dracut module of the base is
-/// omitted, because the set of units then changes, too.
+/// Returns findings about units that the base has and this initramfs lacks. The finding about a unit that is not on
+/// disk is a warning, because dracut cannot install it. All findings are warnings if dracut's version changed or a
+/// dracut module of the base is omitted, because the set of units then changes, too.
 fn lost_units(subject: &Subject, base: &Baseline) -> Result<Vec<Finding>, Answer> {
     let inventory = subject.inventory()?;
     let now = units(inventory);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks systemd's units: the jobs from `initrd.target` to the switch to the real root.
+//! Checks systemd's units: the jobs from `initrd.target` to the switch to the real root, and `etc/fstab`, for which
+//! systemd creates units.
 //!
-//! A fault is fatal in a unit that is required to reach the root, otherwise it is a warning.
+//! A fault is fatal in a unit that is required to reach the root, otherwise it is a warning. A job is the start of one
+//! unit; a goal is a command that every boot must run.
 
 mod fstab;
 
@@ -119,8 +121,8 @@ fn reason(boot: &Boot, job: usize) -> String {
     }
 }
 
-/// Returns a finding about a goal that no unit reaches: systemd refuses a unit, or the goal's unit does not exist, does
-/// not run the goal's program or is not started.
+/// Returns the finding about a goal that no started unit reaches: systemd refuses a unit, or the goal's unit does not
+/// exist, does not run the goal's program or is not started.
 fn never(boot: &Boot, goal: &Goal) -> Finding {
     let expected = format!("a boot that reaches {}", goal.what);
     // The dependencies of a refused unit are not known, so the refusal is assumed to be the cause.
@@ -195,8 +197,8 @@ fn conflicts(booted: &Booted) -> Vec<Finding> {
     listed(found.map(finding).collect())
 }
 
-/// Returns findings about devices that a required unit needs. For devices in `/dev/disk/by-*` and `/dev/mapper` they
-/// are warnings, since every machine may have a device with such a name.
+/// Returns findings about units of devices that the boot requires. For devices in `/dev/disk/by-*` and `/dev/mapper`
+/// the findings are warnings, since every machine may have a device with such a name.
 fn devices(booted: &Booted) -> Vec<Finding> {
     const NAMED: [&[u8]; 2] = [b"dev-disk-by", b"dev-mapper-"];
     let boot = &booted.boot;
@@ -217,8 +219,8 @@ fn devices(booted: &Booted) -> Vec<Finding> {
     listed(findings)
 }
 
-/// Returns warnings about units that systemd refuses or does not find, and about lines that systemd ignores. The jobs
-/// in `said` have a fatal finding and are skipped.
+/// Returns warnings about units that systemd refuses, about required units that it does not find, and about lines that
+/// it ignores. The jobs in `said` have a fatal finding and are skipped.
 fn warnings(booted: &Booted, said: &BTreeSet<usize>) -> Vec<Finding> {
     let boot = &booted.boot;
     let mut findings = Vec::new();

@@ -11,10 +11,10 @@ use crate::initramfs::Comparison;
 pub struct KernelFiles {
     /// The comparison of `vmlinuz`.
     pub vmlinuz: VmlinuzState,
-    /// Modules that differ from their package's file.
+    /// Modules that differ from their package's file by more than an appended signature.
     pub modules: Vec<OtherModule>,
-    /// The signer of the modules that equal their packages' files. It is read from one of these modules. `None` if no
-    /// module differs, if at most half of the modules are equal, or if that module is not signed.
+    /// The signer of the modules that equal their packages' files, read from one of these modules. `None` if no module
+    /// differs, if at most half of the modules are equal, or if that one is not signed.
     pub signer: Option<Vec<u8>>,
     /// The reason why not all modules could be compared; `None` if all were.
     pub unread: Option<String>,
@@ -35,15 +35,15 @@ impl Default for KernelFiles {
 /// The comparison of `vmlinuz` with its package.
 #[derive(Debug, Clone)]
 pub enum VmlinuzState {
-    /// It was not compared, with the reason.
+    /// `vmlinuz` was not compared, with the reason.
     Unread(String),
-    /// It equals the package's file.
+    /// `vmlinuz` equals the package's file.
     Packaged,
-    /// It equals the package's file except for a signature.
+    /// `vmlinuz` equals the package's file except for a signature.
     Signed,
-    /// It differs from the package's file, or no package has a digest of it.
+    /// `vmlinuz` differs from the package's file, or no package has a SHA-256 of it.
     Examined {
-        /// The NEVRA of the package whose file differs; `None` if no package has a digest of `vmlinuz`.
+        /// The NEVRA of the package whose file differs; `None` if no package has a SHA-256 of `vmlinuz`.
         package: Option<String>,
         /// The compressed kernel inside the file.
         inner: InnerKernel,
@@ -56,7 +56,7 @@ pub enum VmlinuzState {
 /// The compressed kernel inside `vmlinuz`.
 #[derive(Debug, Clone)]
 pub enum InnerKernel {
-    /// It decodes completely, and its banner contains this release string.
+    /// It decodes completely, and its banner (`Linux version …`) contains this release string.
     Release(String),
     /// It cannot be decoded, or has no banner, with the reason.
     Damaged(String),
@@ -80,12 +80,13 @@ pub struct ModuleState {
     pub is_signed: bool,
     /// The identity of its signer; `None` if it has no signature, or one that cannot be parsed.
     pub signer: Option<Vec<u8>>,
-    /// The release string of its vermagic.
+    /// The release string of its vermagic; `None` if it has no vermagic.
     pub kver: Option<Vec<u8>>,
 }
 
 /// Checks the files of the kernel. Findings are fatal for a kernel that is damaged or has another release, and for a
-/// module in the initramfs that cannot be loaded. Other changes of a file do not prevent a boot.
+/// module that cannot be loaded and that the initramfs contains with the same bytes. Other changes of a file do not
+/// prevent a boot.
 pub fn kernel_files(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let tree = subject.tree()?;
     let files = &tree.kernel_files;

@@ -6,14 +6,14 @@ use crate::checks::{Answer, Finding, Remedy, Severity, Subject};
 use crate::initramfs::Inventory;
 use crate::kernel::hmac::{is_named, name};
 
-/// The content of `.vmlinuz.hmac`, and the actual HMAC of `vmlinuz`.
+/// The state of `.vmlinuz.hmac`: its content, with the actual HMAC of `vmlinuz`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hmac {
     /// The file does not exist.
     Missing,
     /// The file is empty.
     Empty,
-    /// The file cannot be read, with the reason.
+    /// The file or `vmlinuz` cannot be read, with the reason.
     Unread(String),
     /// The parsed file.
     Read {
@@ -21,15 +21,15 @@ pub enum Hmac {
         digest: String,
         /// The rest of the line: two separators and a file name.
         names: String,
-        /// The actual HMAC of `vmlinuz`. It takes long to compute, so it is `None` if nothing in the initramfs reads
-        /// `.vmlinuz.hmac` and `vmlinuz` equals its package's file.
+        /// The actual HMAC of `vmlinuz`. `None` if nothing in the initramfs reads `.vmlinuz.hmac` and `vmlinuz` equals
+        /// its package's file: it is then not computed, since that takes long.
         actual: Option<String>,
     },
 }
 
-/// Checks `.vmlinuz.hmac`. A wrong or missing file is fatal only if the initramfs has dracut's module `fips`, because
-/// nothing else reads the file. If a kernel was signed after packaging, as in Universal Blue, the file has the HMAC of
-/// the unsigned kernel.
+/// Checks `.vmlinuz.hmac`. A wrong, missing or empty file is fatal only if the initramfs reads the file ([`is_read`]).
+/// Otherwise a wrong file is a warning, and the check does not apply to a missing or empty one. If a kernel was signed
+/// after packaging, as in Universal Blue, the file has the HMAC of the unsigned kernel.
 pub fn hmac(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let path = format!("{}/.vmlinuz.hmac", subject.kver.dir());
     let is_read = subject.unpacked().is_ok_and(is_read);
@@ -95,7 +95,7 @@ pub fn hmac(subject: &Subject) -> Result<Vec<Finding>, Answer> {
 }
 
 /// Returns whether the initramfs compares `.vmlinuz.hmac` with the kernel: it has dracut's module `fips`, or the script
-/// that the module installs.
+/// `fips.sh` that the module installs.
 pub fn is_read(inventory: &Inventory) -> bool {
     let modules = inventory.dracut_modules().unwrap_or_default();
     modules.iter().any(|module| module == "fips") || program(inventory, b"fips.sh").is_some()

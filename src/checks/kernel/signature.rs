@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that the kernel is signed if the base's kernel was.
+//! Checks that `vmlinuz` has a Secure Boot signature if the base's `vmlinuz` had one.
 
 use crate::checks::{Answer, Finding, Subject};
 

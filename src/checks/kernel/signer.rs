@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks the signature of `vmlinuz` against the certificates that the user trusts.
+//! Checks the signature of `vmlinuz` with the certificates that the user trusts (`--sbcert`).
 
 use crate::checks::{Answer, Finding, ModuleSigners, Subject};
 use crate::signing::VmlinuzSigner;
@@ -7,7 +7,8 @@ use crate::signing::VmlinuzSigner;
 /// The signers of a kernel and its modules.
 #[derive(Debug, Clone, Default)]
 pub struct SignerFacts {
-    /// The signer of `vmlinuz`, or the reason why it cannot be read; `None` if no certificate was given for `vmlinuz`.
+    /// The signer of `vmlinuz`, or the reason why the signer is not known; `None` if no certificate was given for
+    /// `vmlinuz`.
     pub vmlinuz: Option<Result<VmlinuzSigner, String>>,
     /// The results of verifying the modules; `None` if no certificate was given for modules.
     pub modules: Option<ModuleSigners>,
@@ -23,7 +24,8 @@ pub fn vmlinuz(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         Ok(VmlinuzSigner::Trusted) => return Ok(Vec::new()),
         Ok(VmlinuzSigner::None) => "no signature".to_owned(),
         Ok(VmlinuzSigner::Others(others)) => {
-            // A change of the kernel breaks all its signatures in the same way, so equal reasons are given once.
+            // A change of the kernel breaks all its signatures in the same way, so equal reasons in a row are given
+            // once.
             let mut others = others.clone();
             others.dedup();
             others.join("; ")

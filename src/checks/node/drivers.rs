@@ -45,7 +45,7 @@ pub fn root_drivers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     Ok(listed(findings))
 }
 
-/// The drivers and programs that are available when one file system is mounted.
+/// A file system of the machine, with the drivers and programs that are available when it is mounted.
 struct Reach<'s> {
     able: &'s Able<'s>,
     storage: &'s Storage,
@@ -169,7 +169,7 @@ const ADD_MODULE: Remedy = Remedy::ThenRebuild(
     "add dracut's module for it (crypt, lvm, multipath, mdraid, iscsi) with add_dracutmodules in /etc/dracut.conf.d",
 );
 
-/// Returns the requirements of a layer: needs, or the name of a module or an alias.
+/// Returns the requirements of a layer: needs, or the name or an alias of a kernel module.
 fn needs(layer: &Layer) -> (&'static [Need], impl Iterator<Item = &str>) {
     let (needs, named): (&[Need], Option<&str>) = match layer {
         Layer::Luks => (RootDevice::Luks.needs(), None),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks that the initramfs supports the devices in the deployment's kernel arguments: LUKS, LVM, RAID, multipath,
-//! iSCSI, a file system or a kind of disk.
+//! iSCSI, NFS, NBD, a file system or a kind of disk.
 
 use super::super::able::Able;
 use super::super::wanted::{Need, RootDevice, driver, program};
@@ -58,7 +58,7 @@ const DEVICES: [(&str, RootDevice); 22] = [
     ("root=/dev/disk/by-id/dm-uuid-LVM", RootDevice::Lvm),
 ];
 
-/// Prefixes of arguments for a root on the network, and the drivers that each requires.
+/// Prefixes of arguments for a root on the network, and the drivers and programs that each requires.
 const NETWORK: [(&str, &[Need]); 7] = [
     ("netroot=iscsi", ISCSI),
     ("rd.iscsi.", ISCSI),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that the firmware of this machine starts the kernel, if the firmware enforces Secure Boot.
+//! Checks that the firmware or shim of this machine accepts the kernel's signature, if Secure Boot is on.
 
 use super::super::{Answer, Finding, Severity, Subject};
 use crate::signing::VmlinuzSigner;
@@ -20,8 +20,8 @@ pub fn secure_boot(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         Err(why) => return Err(Answer::CouldNotRun(why.clone())),
     };
     let path = format!("{}/vmlinuz", subject.kver.dir());
-    // If the booted kernel is not signed either, the finding is only a warning: the firmware accepts that kernel in
-    // another way, by a digest in db or as a part of a signed image.
+    // If the booted kernel is not signed either, the finding is only a warning: the firmware accepts the booted kernel
+    // in another way, by a digest in db or as a part of a signed image.
     let was_signed = subject.base.and_then(|base| base.signed);
     if !is_signed {
         let finding = Finding::new(

@@ -10,8 +10,8 @@ use super::super::{Answer, Finding, Subject};
 use crate::checks::leaner::mib;
 use crate::node::Boot;
 
-/// Bytes that ostree keeps free besides the files (`EARLY_PRUNE_SAFETY_MARGIN_SIZE`), for boot loader entries and
-/// directories.
+/// Bytes that ostree keeps free besides the files, for boot loader entries and directories
+/// (`EARLY_PRUNE_SAFETY_MARGIN_SIZE` in `ostree-sysroot-deploy.c`).
 const MARGIN: u64 = 1 << 20;
 
 pub fn boot_space(subject: &Subject) -> Result<Vec<Finding>, Answer> {

@@ -9,12 +9,13 @@ pub(in crate::checks) const LINKER: &str = "usr/lib64/ld-linux-x86-64.so.2";
 pub(in crate::checks) struct Dynamic {
     machine: u16,
     interpreter: Option<&'static str>,
+    /// Entries of the dynamic section with a string: the tag and the string.
     entries: Vec<(u64, String)>,
-    /// The note of a library about the libraries that it opens.
+    /// The note of a library about the libraries that it opens at run time.
     note: Vec<u8>,
-    /// Libraries, each with a version that it must define.
+    /// Libraries, each with a symbol version that it must define.
     required: Vec<(String, String)>,
-    /// Versions that the file defines.
+    /// Symbol versions that the file defines.
     versions: Vec<String>,
     /// Symbols, each with whether the file defines it.
     symbols: Vec<(String, bool)>,
@@ -67,7 +68,7 @@ impl Dynamic {
         self
     }
 
-    /// Adds the note of a library that opens another one at run time (systemd's `docs/ELF_DLOPEN_METADATA.md`).
+    /// Adds a note that the file opens the library `soname` at run time (systemd's `docs/ELF_DLOPEN_METADATA.md`).
     pub(in crate::checks) fn opens(mut self, feature: &str, soname: &str) -> Self {
         let text = format!(r#"[{{"soname":["{soname}"],"feature":"{feature}"}}]"#);
         for value in [4, text.len() as u32, 0x407c_0c0a] {
@@ -78,8 +79,8 @@ impl Dynamic {
         self
     }
 
-    /// Returns an ELF file with one loaded segment at address 0x10000, which contains interpreter or note, strings,
-    /// tables and dynamic section.
+    /// Returns the bytes of the ELF file. Its one loaded segment, at address 0x10000, contains the whole file: headers,
+    /// interpreter or note, strings, tables and dynamic section.
     pub(in crate::checks) fn elf(&self) -> Vec<u8> {
         const BASE: u64 = 0x10000;
         let mut strings = vec![0];
@@ -144,8 +145,7 @@ impl Dynamic {
         elf
     }
 
-    /// Returns the tables of versions and symbols. Each table has its dynamic tag, its bytes, and, for versions, the
-    /// dynamic tag and the value of the number of records.
+    /// Returns the tables of versions and symbols. `string` adds a string to the file and returns its offset.
     fn tables(&self, string: &mut dyn FnMut(&str) -> u32) -> Vec<Table> {
         let (required, versions) = (self.required.len(), self.versions.len());
         let next = |at: usize, count: usize, size| if at + 1 < count { size } else { 0_u32 };
@@ -188,6 +188,8 @@ impl Dynamic {
     }
 }
 
+/// A table of the dynamic section: its dynamic tag, for versions the tag and the value of the number of records, and
+/// its bytes.
 type Table = (u64, Option<(u64, usize)>, Vec<u8>);
 
 /// Returns a kernel module: an ELF file whose section `.modinfo` has the vermagic `kver` and the dependencies

@@ -21,6 +21,7 @@ use crate::sys::root::Root;
 pub(super) struct ImageInput {
     pub(super) name: String,
     pub(super) file: File,
+    /// The size of the file (bytes).
     pub(super) bytes: u64,
     /// The container image that contains the initramfs; `None` for a file.
     pub(super) root: Option<Root>,

@@ -17,6 +17,7 @@ pub(super) struct Deployments {
     system: Result<System, String>,
     record: Record,
     lock: Option<Lock>,
+    /// The identity of the staged deployment; `None` if nothing is staged, or if its files cannot be read.
     identity: Option<String>,
 }
 

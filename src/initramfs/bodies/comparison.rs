@@ -20,7 +20,8 @@ pub trait OnDisk {
         None
     }
 
-    /// Returns the files of dracut's modules: paths relative to the root, and sizes in bytes.
+    /// Returns the regular files in dracut's directory, which contains the files of dracut's modules: paths relative to
+    /// the root, and sizes in bytes.
     ///
     /// # Errors
     /// When a directory exists and cannot be listed.
@@ -40,16 +41,16 @@ pub struct OpenFile {
 /// Facts about a module, for the checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModuleFacts {
-    /// The vermagic, which must equal the kernel's.
+    /// The vermagic, which must equal the kernel's; `None` if the module has none.
     pub vermagic: Option<Vec<u8>>,
-    /// The modules that it requires, sorted.
+    /// The modules that it requires, sorted and without duplicates.
     pub depends: Vec<ModuleName>,
 }
 
 /// The facts about a module, or the reason why they cannot be read.
 pub type Told = Result<ModuleFacts, String>;
 
-/// The comparison of a module in the image with the tree's.
+/// The result of comparing a module in the image with the tree's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Comparison {
     /// Equal bytes.
@@ -73,7 +74,7 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    /// Returns the size of the facts (bytes).
+    /// Returns the size of the names and vermagics (bytes). Reasons why something cannot be read are not counted.
     pub(in crate::initramfs) fn size_of_facts(&self) -> usize {
         let size = |told: &Told| {
             told.as_ref().map_or(0, |facts| {

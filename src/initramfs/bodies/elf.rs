@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Parses the parts of an ELF file that the dynamic linker reads: interpreter, soname, needed libraries and symbols,
-//! and search paths.
+//! Parses the parts of an ELF file that the kernel and the dynamic linker read: interpreter, soname, needed libraries,
+//! search paths, symbols and their versions, and relocations. Also parses the notes, and finds lost blocks in the code.
 //!
 //! The parser does not search for files. Invariants: every offset, size and count is checked against the existing
-//! bytes; of a streamed file only the first [`HEAD`] bytes and the dynamic section are held in memory.
+//! bytes; of a streamed file only the first [`HEAD`] bytes (the held bytes) and the dynamic section are in memory.
 
 mod code;
 mod notes;
@@ -20,28 +20,30 @@ use crate::elf::{File, PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_NOTE, ProgramHeader};
 pub use notes::Opened;
 pub use symbols::{Required, Symbols, hash};
 
-/// The number of bytes that are kept in memory from the start of a file. The strings of the dynamic section precede the
-/// code; in the largest programs of real images they are within the first megabyte.
+/// Upper bound of the bytes that are kept in memory from the start of a file. The strings of the dynamic section
+/// precede the code; in the largest programs of real images they are within the first megabyte.
 const HEAD: usize = 8 << 20;
 /// Upper bound of a dynamic section (bytes); real ones have about 600.
 const DYNAMIC_MAX: u64 = 64 << 10;
 /// Upper bound of a file's needed libraries; the largest known number is a few hundred.
 const NEEDED_MAX: usize = 4096;
-/// Upper bound of all strings of a file together (bytes); the largest known sum is a few thousand. Strings can overlap
-/// in the file, so its size does not bound the sum.
+/// Upper bound of the names of libraries and the search paths of a file together (bytes); the largest known sum is a
+/// few thousand. Strings can overlap in the file, so the file's size does not bound the sum.
 const STRINGS_MAX: usize = 128 << 10;
 
-/// Upper bound of a segment of notes (bytes); the notes of libsystemd-shared have a few thousand.
+/// Upper bound of a segment of notes (bytes); a larger one is skipped. The notes of libsystemd-shared have a few
+/// thousand.
 const NOTES_MAX: u64 = 64 << 10;
-/// Upper bound of segments of notes; real files have two or three.
+/// Upper bound of the number of segments of notes that are read; real files have two or three.
 const SEGMENTS_MAX: usize = 8;
 
-/// The facts about an ELF file that the dynamic linker uses, and its build-id.
+/// The facts about an ELF file: what the kernel and the dynamic linker need to start it, the libraries that it opens at
+/// run time, and its build-id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Elf {
     /// Its machine.
     pub machine: Machine,
-    /// The path of the dynamic linker; few libraries have one.
+    /// The path of the dynamic linker. Static programs and most libraries have none.
     pub interpreter: Option<Vec<u8>>,
     /// The name by which other files require it.
     pub soname: Option<Vec<u8>>,
@@ -58,17 +60,17 @@ pub struct Elf {
     pub required: Vec<Required>,
     /// The versions of symbols that it defines.
     pub versions: Vec<Vec<u8>>,
-    /// Its symbols, if they were requested and can be read.
+    /// Its symbols, if they were requested, can be read and are within the limits.
     pub symbols: Option<Symbols>,
-    /// The build-id; empty if there is none.
+    /// The build-id; empty if none was found.
     pub build_id: Vec<u8>,
-    /// Whether the kernel can execute the file: its type is that of a program, and it has a segment to load
-    /// (`load_elf_binary`).
+    /// Whether the kernel can execute the file: its type is `ET_EXEC` or `ET_DYN`, and it has a segment to load
+    /// (`load_elf_binary`). This is also true for libraries.
     pub is_program: bool,
     /// Whether the dynamic linker accepts its header as the header of a library (`open_verify` of `elf/dl-load.c`).
     pub is_library: bool,
-    /// The offset in the file at which the last loaded segment ends. Before this offset, `strip` changes only the
-    /// header's fields about sections.
+    /// The offset in the file at which the last loaded segment ends; 0 without such a segment. Before this offset,
+    /// `strip` changes only the header's fields about sections.
     pub loaded_end: u64,
 }
 
@@ -163,8 +165,8 @@ const DT_RPATH: u64 = 15;
 const DT_RUNPATH: u64 = 29;
 
 impl<'a> File<'a> {
-    /// Parses the file of `size` bytes. `late` is the dynamic section if it does not end within the held bytes, and
-    /// otherwise empty.
+    /// Parses the file of `size` bytes. `late` is the dynamic section if it does not end within the held bytes.
+    /// Otherwise `late` is empty, and also if the section is truncated or too large.
     fn elf(&self, size: u64, late: &[u8], with_symbols: bool) -> Result<Elf, ElfError> {
         let headers = self.program_headers()?;
         let elf = self.linking(late, &headers, with_symbols)?;
@@ -231,7 +233,7 @@ impl<'a> File<'a> {
         Ok(elf)
     }
 
-    /// Returns the segments of notes that are in the held bytes.
+    /// Returns the segments of notes that are in the held bytes and within the limits.
     fn notes(&self, headers: &[ProgramHeader]) -> impl Iterator<Item = &'a [u8]> {
         let notes = headers.iter().filter(|header| header.kind == PT_NOTE);
         let notes = notes.filter(|header| header.size <= NOTES_MAX);

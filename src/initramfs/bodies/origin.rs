@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compares the files of an image with the files of the tree that they were copied from.
 //!
-//! The checks make the findings. Invariant: this module holds one file of at most [`SMALL`] bytes at a time; larger
-//! files are compared during streaming.
+//! The checks derive findings from the results. Invariant: of the image, this module holds one file of at most
+//! [`SMALL`] bytes at a time; larger files are compared during streaming. Of the tree, it holds one part of a file or,
+//! for an ELF file, the bytes that `elf.rs` holds.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,17 +15,17 @@ use crate::bytes::basename;
 use crate::initramfs::stream::entry::Entry;
 use crate::initramfs::stream::observed::Observed;
 
-/// Upper bound of a file that is kept in memory for comparison with files of dracut's modules (bytes). The largest of
-/// their files has 90 KiB in dracut 110.
+/// Upper bound of a file that is kept in memory for comparison with files of dracut's modules (bytes). The largest file
+/// of dracut's modules has 90 KiB in dracut 110.
 const SMALL: u32 = 256 << 10;
 
-/// Number of bytes that are compared at a time.
+/// Upper bound of the bytes that are compared at a time.
 const STEP: usize = 64 << 10;
 
 /// Upper bound of the number of dracut's files of the same size with which a file is compared.
 const CANDIDATES_MAX: usize = 16;
 
-/// Size of an ELF header (bytes).
+/// Size of a 64-bit ELF header (bytes); a 32-bit one has 52.
 const ELF_HEADER: usize = 64;
 
 /// The origin of a file in an image.
@@ -37,12 +38,12 @@ pub enum Origin {
     Differs(TreeFile, Difference),
     /// The corresponding file of the tree cannot be read, with the reason.
     Unread(String),
-    /// The tree has no corresponding file.
+    /// No corresponding file was found in the tree.
     Unknown,
 }
 
 impl Origin {
-    /// Returns the size of the path or of the reason (bytes).
+    /// Returns the size of the path or of the reason (bytes); 0 if there is neither.
     pub(in crate::initramfs) fn size_of_facts(&self) -> usize {
         match self {
             Self::Copy(source) | Self::Differs(source, _) => {
@@ -87,7 +88,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// The files of dracut's modules.
+/// The files of dracut's modules, indexed by size and by name.
 #[derive(Debug, Default)]
 pub(in crate::initramfs) struct DracutFiles {
     files: Vec<(Vec<u8>, u64)>,
@@ -123,7 +124,8 @@ impl DracutFiles {
     }
 
     /// Returns the path of the only file that has the same name as `path`. If no file has that name, looks for the name
-    /// without a hook's number at its start (`10-`). `None` if no file has this name either, or if several have it.
+    /// without a hook's number at its start (`10-`). `None` if no file has this name either, or if several files have
+    /// the name.
     fn named(&self, path: &[u8]) -> Option<&[u8]> {
         let name = basename(path);
         let mut digits = name.iter().take_while(|byte| byte.is_ascii_digit());
@@ -221,7 +223,7 @@ fn of_elf(
 }
 
 /// Returns the origin of a file among the files of dracut's modules: a file with the same bytes as `held`, otherwise
-/// the file with the same name as `entry`.
+/// the file with the same name as `entry` (see [`DracutFiles::named`]).
 fn of_dracut(
     entry: &Entry,
     held: &[u8],

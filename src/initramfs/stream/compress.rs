@@ -19,7 +19,7 @@ use crate::kernel::packing::{self, Packing};
 /// Memory that the xz and lzma decoders need besides the dictionary (bytes): 64 KiB, and a reserve.
 const DECODER_STATE: u64 = 128 << 10;
 
-/// A decoder over a borrowed source.
+/// A decoder of one compressed segment.
 pub(in crate::initramfs) enum Decoder<'s> {
     Zstd(Box<zstd::Decoder<'static, &'s mut BufferedInput>>),
     Gzip(Box<flate2::bufread::GzDecoder<&'s mut BufferedInput>>),
@@ -31,7 +31,7 @@ pub(in crate::initramfs) enum Decoder<'s> {
 
 impl<'s> Decoder<'s> {
     /// Creates a decoder for the segment at `at`, the position of `source`. The segment's window size is checked before
-    /// memory is allocated.
+    /// memory for the window is allocated. Fails for features that the kernel's decoders do not support.
     pub(in crate::initramfs) fn new(
         source: &'s mut BufferedInput,
         at: Position,
@@ -244,7 +244,7 @@ fn check_xz_headers(source: &mut BufferedInput, at: Position) -> Result<(), Read
 }
 
 /// Refuses optional header fields that the kernel's gunzip does not skip. The kernel skips only the file name
-/// (`lib/decompress_inflate.c`).
+/// (`lib/decompress_inflate.c`). The text flag is accepted, too, since it adds no field.
 fn check_gzip_flags(source: &mut BufferedInput, at: Position) -> Result<(), ReadError> {
     let flags = match source.peek(4) {
         Ok(header) => header.get(3).copied().unwrap_or(0),
@@ -257,7 +257,7 @@ fn check_gzip_flags(source: &mut BufferedInput, at: Position) -> Result<(), Read
     Err(ReadError::KernelCannot { at, what })
 }
 
-/// Consumes NULs up to the first other byte.
+/// Consumes NULs up to the first other byte or the end of the input.
 pub(in crate::initramfs) fn skip_nuls(source: &mut BufferedInput) -> Result<(), ReadError> {
     loop {
         let chunk = match source.fill_buf() {

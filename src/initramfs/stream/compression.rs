@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Compression formats of a segment.
+//! The compression formats of segments, and their magic numbers.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub enum Compression {
     Xz,
     /// The legacy `.lzma` format (`xz --format=lzma`).
     Lzma,
-    /// lz4's legacy frame (`lz4 -l`).
+    /// One or more of lz4's legacy frames (`lz4 -l`).
     Lz4,
     /// One bzip2 stream.
     Bzip2,

@@ -279,7 +279,6 @@ pub(in crate::initramfs) fn normal(path: &[u8]) -> Vec<u8> {
     normal
 }
 
-/// Rounds a size up to a multiple of four.
 fn padded(size: u32) -> u64 {
     (u64::from(size) + 3) & !3
 }

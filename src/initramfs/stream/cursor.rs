@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A position in content.
+//! A position in the content of a segment.
 //!
-//! The cursor does not interpret the bytes. Invariant: consumed bytes exist, and are within the limits.
+//! The cursor does not interpret the bytes. Invariant: consumed bytes exist. Their number is checked when a chunk is
+//! requested, so it can exceed the allowance by less than one chunk.
 
 use super::error::{Position, ReadError, hex};
 use super::limits::Limits;
 use super::pipe::Pull;
 
-/// Content with a position, limited to an allowance of bytes.
+/// The content of a segment with a position, limited to an allowance of bytes.
 pub(in crate::initramfs) struct Cursor<'p> {
     pull: &'p mut dyn Pull,
     at: Position,
@@ -34,7 +35,8 @@ impl<'p> Cursor<'p> {
         self.at
     }
 
-    /// Returns the offset in the file from which the content at the cursor was decoded.
+    /// Returns the offset in the file from which the content at the cursor was decoded; an estimate in compressed
+    /// segments.
     pub(super) fn packed(&self) -> u64 {
         self.pull.packed()
     }

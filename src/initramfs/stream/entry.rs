@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io::{self, BufRead};
 
-/// The kernel's upper bound of a path with its NUL (`PATH_MAX`).
+/// The kernel's upper bound of a path with its NUL (bytes; `PATH_MAX`).
 pub(in crate::initramfs) const PATH_MAX: u64 = 4096;
 
 /// The type of an entry, from its mode.
@@ -41,8 +41,8 @@ pub enum NameProblem {
     Traversal,
     /// It is empty. The kernel ignores the entry.
     Empty,
-    /// It is longer than `PATH_MAX` (4096 bytes with its NUL), and the kernel skips the entry. [`Entry::path`] contains
-    /// the first 4096 bytes.
+    /// It is longer than `PATH_MAX` (4096 bytes with its NUL), and the kernel skips the entry. [`Entry::path`] is made
+    /// from the first 4096 bytes.
     TooLong,
 }
 
@@ -69,8 +69,8 @@ pub struct Device {
 /// One entry of an archive, without its data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The path without a leading `/` or `./` and without empty and `.` components; empty for the root itself. `..` is
-    /// kept.
+    /// The path without empty and `.` components, so it is relative; empty for the root itself and for an empty name.
+    /// `..` components are kept.
     pub path: Vec<u8>,
     /// Unusual properties of the original name.
     pub problems: Vec<NameProblem>,
@@ -80,9 +80,10 @@ pub struct Entry {
     pub uid: u32,
     /// The group.
     pub gid: u32,
-    /// The inode number. Entries of an archive with the same number and [`dev`](Self::dev) are hard links of one file.
+    /// The inode number. Entries of an archive with the same number, type and [`dev`](Self::dev) are hard links of one
+    /// file if [`nlink`](Self::nlink) is at least 2. Directories and symbolic links have no hard links.
     pub ino: u32,
-    /// The number of links, 2 or more for a file with several names.
+    /// The number of links, as in `st_nlink`: 2 or more for a file with several names.
     pub nlink: u32,
     /// The modification time in seconds since 1970.
     pub mtime: u32,
@@ -92,13 +93,13 @@ pub struct Entry {
     pub dev: Device,
     /// The device number of a device node.
     pub rdev: Device,
-    /// The checksum of the data, in `070702` archives. The reader verifies it for regular files.
+    /// The checksum of the data (the sum of the bytes), in `070702` archives. The reader verifies it for regular files.
     pub checksum: Option<u32>,
     /// The number of the segment in the file, from 0.
     pub segment: u32,
     /// The number of the archive in the whole file, from 0. Hard links do not cross archives.
     pub archive: u32,
-    /// The number of the entry in the whole file, from 0.
+    /// The number of the entry in the whole file, from 0; trailers are not counted.
     pub index: u64,
     /// The offset in the file of the bytes from which the entry was decoded; an estimate in compressed segments.
     pub offset: u64,

@@ -90,12 +90,12 @@ pub enum ReadError {
     /// The input failed, independent of the image's content.
     #[error("reading at byte {offset} of the file")]
     Io {
-        /// The number of bytes read before the failure.
+        /// The number of bytes that were consumed before the failure.
         offset: u64,
         /// The input's error.
         source: io::Error,
     },
-    /// The file has no segment: it is empty, or consists of NULs.
+    /// The file has no segment: it is empty, or consists of NULs. The kernel accepts such a file.
     #[error("nothing to unpack: {length} bytes, all of them padding")]
     Empty {
         /// The length of the file in bytes.
@@ -148,7 +148,7 @@ pub enum ReadError {
         what: &'static str,
     },
     /// An archive ends after an entry, without `TRAILER!!!`, or a compressed segment has no archive. The kernel accepts
-    /// the image, but the image is probably incomplete.
+    /// such an image, but it is probably incomplete.
     #[error("missing trailer: the archive ends at {at}")]
     MissingTrailer {
         /// The expected place of the trailer.
@@ -172,7 +172,7 @@ pub enum ReadError {
         /// The error in the header.
         what: &'static str,
     },
-    /// A file in a `070702` archive has another checksum than its header.
+    /// A file in a `070702` archive has another checksum than its header states.
     #[error("bad checksum of `{}` at {at}: {found:#010x}, expected {expected:#010x}", path.escape_ascii())]
     Checksum {
         /// The end of the file's data.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The limits of the reader. An error contains the name of the limit.
 //!
-//! Invariant: the defaults accept every image that a machine could boot, and no image that would exhaust the machine
-//! that reads it.
+//! The defaults are chosen so that the images of real machines are accepted, and no image exhausts the machine that
+//! reads it.
 
 /// The resources that may be used for one image. Each field's documentation gives the default and its reason. Exceeding
 /// a limit is a [`ReadError::Limit`](crate::initramfs::ReadError::Limit) with the field's name, or for `link_depth` a

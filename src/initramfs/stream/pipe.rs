@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Transfers the content of a segment: directly from the file, or from a decoder on another thread through a ring of
-//! buffers.
+//! Transfers the content of a segment to its parser: directly from the file, or from a decoder through a ring of
+//! buffers. The decoder of a large segment runs on a thread of its own.
 //!
 //! This module does not interpret the content. Invariant: there are at most [`RING`] buffers of [`PIECE`] bytes, and a
 //! decoder whose reader is dropped stops at the next buffer.
@@ -124,7 +124,7 @@ impl Pull for Ring<'_> {
 }
 
 /// Decodes the segment at `at`, the position of `source`, and calls `parse` with the content. If the content fills the
-/// first buffer, the rest is decoded on a second thread while `parse` runs. If `parse` has read to the end, `source` is
+/// first buffer, the rest is decoded on another thread while `parse` runs. If `parse` has read to the end, `source` is
 /// at the end of the segment afterwards.
 pub(in crate::initramfs) fn decode<T>(
     source: &mut BufferedInput,

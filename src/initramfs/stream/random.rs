@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The segment with device nodes that rpm-ostree appends to every initramfs that it builds.
+//! The segment with device nodes that rpm-ostree appends to every initramfs that it builds
+//! (`append_dracut_random_cpio` in `rust/src/initramfs.rs`).
 //!
 //! Libraries in FIPS mode need random bytes before anything is mounted on `/dev`, so the image contains `dev/random`
 //! and `dev/urandom` as device nodes. Invariant: the appended bytes depend only on the length of the image.
@@ -41,7 +42,8 @@ pub fn random_tail(image_len: u64) -> Vec<u8> {
     tail
 }
 
-/// Appends a `070701` header with `fields` (inode to minor device number), the name and its padding.
+/// Appends a `070701` header with `fields` (in the order of the format, from the inode number to the minor number of a
+/// device node), the name and its padding.
 fn newc_header(archive: &mut Vec<u8>, fields: [u32; 11], name: &str) {
     archive.extend_from_slice(b"070701");
     let namesize = name.len() as u32 + 1;

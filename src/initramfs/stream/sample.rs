@@ -20,13 +20,14 @@ const SAMPLE: u64 = 8 << 20;
 /// The level of `zstd -19`, the highest without `--ultra`.
 const LEVEL: i32 = 19;
 
-/// A visitor that compresses a sample of the files' data, and passes the entries on.
+/// A visitor that compresses a sample of the files' data, and passes the entries to another visitor.
 pub struct Sample<'v> {
     visitor: &'v mut dyn Visitor,
     blocks: Blocks,
 }
 
-/// The data of all files, divided into blocks. The first of every `every` blocks is compressed.
+/// The data of all files, divided into blocks. The first of every `every` blocks is compressed, until [`SAMPLE`] bytes
+/// are.
 struct Blocks {
     encoder: Option<Encoder<'static, Counter>>,
     every: u64,
@@ -83,7 +84,7 @@ impl<'v> Sample<'v> {
     }
 
     /// Returns the estimated number of bytes to which `zstd -19` compresses `unpacked` bytes of the image; `None` if
-    /// nothing was sampled.
+    /// nothing was sampled or zstd failed.
     pub fn packed(self, unpacked: u64) -> Option<u64> {
         let packed = self.blocks.encoder?.finish().ok()?.0;
         let size = u128::from(unpacked) * u128::from(packed);

@@ -36,7 +36,7 @@ pub struct Segment {
     pub length: u64,
     /// The compression.
     pub compression: Compression,
-    /// The properties of an xz segment.
+    /// The properties of an xz segment; `None` for other compressions.
     pub xz: Option<Xz>,
     /// Bytes after decompression; for an uncompressed archive the same as `length`.
     pub decoded: u64,

@@ -126,7 +126,7 @@ impl BufferedInput {
     }
 
     /// Gets the next buffer, and copies the rest of the current one, less than [`LOOK_AHEAD`] bytes, before the new
-    /// bytes.
+    /// bytes. Fails if the input failed after the current buffer; changes no bytes at the end of the input.
     fn refill(&mut self) -> io::Result<()> {
         let end = self.piece.end.replace(Ok(()));
         if let Some(Err(error)) = end {

@@ -5,7 +5,6 @@ use super::super::testing::*;
 use super::super::*;
 use crate::kernel::testing::module;
 
-/// Returns the error of an image with these files.
 fn error(items: &[TestEntry]) -> String {
     let image = pack(Compression::Zstd, &archive(items));
     let limits = Limits {

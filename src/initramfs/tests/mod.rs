@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Tests of the reader: good images, damaged ones, and the resulting tree.
+//! Tests of the reader, of the resulting tree and of the facts about files; seeds for the fuzzer.
 
 mod bodies;
 mod hostile;

@@ -57,7 +57,7 @@ fn every_compression_with_anything_around_it() {
                     archives: 1,
                     kind: SegmentKind::Main,
                 };
-                // The length holds for lz4, too, since four NULs end an lz4 segment.
+                // The length of an lz4 segment is known, too, since four NULs follow and end it.
                 assert_eq!(segments[1], expected, "{compression} {padding} {step}");
                 assert_eq!(segments[0].kind, SegmentKind::Early);
                 assert_eq!(segments[0].length, raw.len() as u64);

@@ -338,7 +338,7 @@ fn a_kernels_directory_holds_modules_or_their_lists() {
         file("usr/lib/modules/6.1/misc/a.ko.zst", b""),
         dir("usr/lib/modules/6.2"),
         file("usr/lib/modules/6.2/modules.builtin", b""),
-        // dracut's module modsign and its users create such files.
+        // These directories are not those of kernels. dracut's module `modsign` creates `keys`.
         dir("usr/lib/modules/keys"),
         file("usr/lib/modules/keys/my.der", b""),
         dir("usr/lib/modules/keys/modules.d"),

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The inventory of an image: every name, and selected data of files.
 //!
-//! The checks make the findings. Invariant: of a file's data, the inventory keeps at most the first [`Content::HEAD`]
-//! bytes ([`Content::HEAD_EROFS`] for dracut's erofs image). It keeps all data only of the files that [`Keep`] selects,
-//! and only within the budget of [`Keep`].
+//! The checks derive findings from the inventory. Invariant: of each file, the inventory keeps only the first
+//! [`Content::HEAD`] bytes ([`Content::HEAD_EROFS`] for dracut's erofs image). Besides, it keeps all data of the files
+//! that [`Keep`] selects, within the budget of [`Keep`].
 
 use std::io::{self, BufRead, Read};
 
@@ -22,7 +22,7 @@ pub(in crate::initramfs) const EROFS_ROOT: &str = "erofs-root.img";
 /// The files that an [`Inventory`] keeps completely, and whether it computes digests.
 #[derive(Debug, Clone)]
 pub struct Keep {
-    /// Returns whether to keep a file, by its path (without links) and its size.
+    /// Returns whether to keep a file, by its path (without links) and its size in bytes.
     pub wanted: fn(&[u8], u32) -> bool,
     /// Upper bound of a kept file (bytes). Default: 4 MiB; `modules.builtin` and units have tens of thousands of bytes.
     pub file_bytes: u32,
@@ -43,12 +43,9 @@ impl Default for Keep {
     }
 }
 
-/// Returns whether the checks need all data of a file: lists, scripts and hooks of dracut; `init`; release files;
-/// module lists; systemd's units, generators and configuration; udev rules; small files in `etc`; the cache of the
-/// dynamic linker; the configuration of the dynamic linker, modprobe, systemd-modules-load, sysctl, NSS, ostree and
-/// bootc.
+/// Returns whether the checks need all data of a file, by its path and its size in bytes.
 fn wanted_by_checks(path: &[u8], size: u32) -> bool {
-    /// Upper bound of a small file in `etc` (bytes); `etc/udev/hwdb.bin` has 10 MiB.
+    /// Upper bound of a file in `etc` that is needed (bytes). It excludes `etc/udev/hwdb.bin`, which has 10 MiB.
     const ETC_MAX: u32 = 64 << 10;
     const NAMES: [&[u8]; 13] = [
         b"modules.txt",

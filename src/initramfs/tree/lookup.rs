@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Queries of an inventory: paths and links inside the image.
+//! Queries of an inventory: paths and links inside the image, kernels and their modules, files of dracut, inner images.
 //!
 //! Queries change nothing. Invariant: no result is outside the image, and no query follows more links than the limit.
 
@@ -13,7 +13,7 @@ use super::walk::{ResolveError, walk};
 use crate::initramfs::stream::entry::{EntryType, NameProblem};
 use crate::initramfs::stream::error::Foreign;
 
-/// A file system image among the files of the initramfs. Its content is not read.
+/// A file system image among the files of the initramfs. The files inside it are not in the inventory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InnerImage {
     /// Its path.
@@ -54,7 +54,8 @@ impl Inventory {
     ///
     /// # Errors
     ///
-    /// When a component does not exist or is not a directory, or when there are too many links.
+    /// When a component does not exist or is not a directory, or when there are too many links or components. Also when
+    /// the image has no entry for the root or a built-in directory and the path leads there.
     pub fn resolve(&self, path: &[u8]) -> Result<(&[u8], &Node), ResolveError> {
         self.find(path, true)
     }
@@ -79,7 +80,7 @@ impl Inventory {
         }
     }
 
-    /// Returns the content of `node` if it is a file.
+    /// Returns the content of `node`; `None` if it is not a regular file.
     pub fn content(&self, node: &Node) -> Option<&Content> {
         self.tree.contents.get(node.content?)
     }
@@ -199,7 +200,7 @@ impl Inventory {
     }
 
     /// Returns the names in dracut's `modules.txt`: the dracut modules in the image, in the order of the file. `None`
-    /// if the file does not exist.
+    /// if the file does not exist or was not kept.
     pub fn dracut_modules(&self) -> Option<Vec<String>> {
         let text = self.dracut_file("modules.txt")?;
         Some(
@@ -211,7 +212,8 @@ impl Inventory {
         )
     }
 
-    /// Returns dracut's arguments from `build-parameter.txt`, quoted by dracut. `None` if the file does not exist.
+    /// Returns dracut's arguments from `build-parameter.txt`, quoted by dracut. `None` if the file does not exist or
+    /// was not kept.
     pub fn dracut_arguments(&self) -> Option<String> {
         Some(self.dracut_file("build-parameter.txt")?.trim().to_owned())
     }
@@ -246,8 +248,9 @@ impl Inventory {
         })
     }
 
-    /// Returns the file system image with most of the files, if dracut's squash modules were used. The image's name is
-    /// `squash/root.img` up to dracut 049, and `squash-root.img` up to dracut 103.
+    /// Returns the file system image with most of the files, if dracut's squash modules were used. The name of a
+    /// squashfs image is `squash/root.img` up to dracut 049, and `squash-root.img` up to dracut 103. An image without a
+    /// valid superblock is ignored.
     pub fn root_image(&self) -> Option<RootImage> {
         const PLACES: [(&str, Foreign); 4] = [
             ("squashfs-root.img", Foreign::Squashfs),
@@ -270,7 +273,8 @@ impl Inventory {
         })
     }
 
-    /// Returns the squashfs images among the files of the initramfs, and dracut's erofs image.
+    /// Returns the squashfs images among the files of the initramfs, found by magic number or by dracut's name for
+    /// them, and dracut's erofs image, found by its name.
     pub fn inner_images(&self) -> Vec<InnerImage> {
         let format = |path: &[u8], node: &Node| {
             let content = self.content(node)?;
@@ -290,16 +294,16 @@ impl Inventory {
     }
 }
 
-/// Returns the size of a squashfs according to its superblock (`fs/squashfs/squashfs_fs.h`), or the superblock's size
-/// if `head` ends before that field. `None` for another format.
+/// Returns the size of a squashfs in bytes according to its superblock (`fs/squashfs/squashfs_fs.h`), or the
+/// superblock's size if `head` ends before that field. `None` for another format.
 fn squashfs_length(head: &[u8]) -> Option<u64> {
     const SUPERBLOCK: u64 = 96;
     head.strip_prefix(b"hsqs")?;
     Some(head.get(40..48).map_or(SUPERBLOCK, little_endian))
 }
 
-/// Returns the size of an erofs according to its superblock (`fs/erofs/erofs_fs.h`). `None` for another format, or if
-/// the superblock is truncated or invalid.
+/// Returns the size of an erofs in bytes according to its superblock (`fs/erofs/erofs_fs.h`). `None` for another
+/// format, or if the superblock is truncated or its block size is invalid.
 fn erofs_length(head: &[u8]) -> Option<u64> {
     let superblock = head.get(1024..)?;
     superblock.strip_prefix(b"\xe2\xe1\xf5\xe0")?;

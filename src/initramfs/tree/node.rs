@@ -74,10 +74,10 @@ pub struct Content {
 }
 
 impl Content {
-    /// The number of bytes that are kept from the start of every file: as many as the kernel reads to detect the format
-    /// of a program.
+    /// Upper bound of the bytes that are kept from the start of a file: as many as the kernel reads to detect the
+    /// format of a program (`BINPRM_BUF_SIZE`).
     pub const HEAD: usize = 256;
-    /// The number of bytes that are kept from the start of dracut's erofs image; the superblock is at offset 1024.
+    /// Upper bound of the bytes that are kept from the start of dracut's erofs image; the superblock is at offset 1024.
     pub const HEAD_EROFS: usize = 1152;
 
     /// Returns whether this is an ELF file, by its magic number.

@@ -12,7 +12,7 @@ pub enum ResolveError {
     /// A component does not exist, or the path has too many components.
     #[error("`{}` is not in the image", missing.escape_ascii())]
     NotFound {
-        /// The path that does not exist, without links.
+        /// The path without links that does not exist, or at which the components became too many.
         missing: Vec<u8>,
         /// Whether a link was followed on the way to the missing path.
         through_link: bool,
@@ -34,7 +34,7 @@ pub enum ResolveError {
         name: &'static str,
         /// The value of the limit.
         value: u32,
-        /// The path (without links) of the last link that was found.
+        /// The path of the last link that was found; it leads through no other link.
         path: Vec<u8>,
         /// The number of the link's entry in the whole file, from 0.
         entry: u64,

@@ -36,8 +36,8 @@ impl ModulesDep {
     /// Parses `modules.dep.bin`. Each key is a module's name, and its value is the module's line of `modules.dep`.
     ///
     /// # Errors
-    /// When the bytes are not an index, when a value is not a line of `modules.dep`, or when the line is about another
-    /// module than the key.
+    /// When the bytes are not an index, when a value is not a line of `modules.dep`, when the line is about another
+    /// module than the key, or when two lines are about the same path.
     pub fn parse_index(bytes: &[u8]) -> Result<Self, IndexError> {
         let mut dep = Self::default();
         Index::of("modules.dep.bin", bytes).each(|key, line| {

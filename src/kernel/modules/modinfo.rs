@@ -12,7 +12,7 @@ pub struct Modinfo(Vec<u8>);
 /// The error that the modinfo of a file cannot be read.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ModinfoError {
-    /// Not an ELF file, for example a compressed module.
+    /// Not an ELF file, for example a compressed module; or an ELF file with damaged headers.
     #[error("it starts with \"{}\", expected an uncompressed ELF file", .first.escape_ascii())]
     NotElf {
         /// The first bytes, up to 8.
@@ -68,13 +68,15 @@ impl Modinfo {
             .filter_map(move |field| field.strip_prefix(key.as_bytes())?.strip_prefix(b"="))
     }
 
-    /// Returns the vermagic: the kernel's release, and build options that change the layout of structures. The kernel
-    /// loads the module only if its own vermagic is equal.
+    /// Returns the vermagic: the kernel's release, and build options that change the layout of structures; `None` if
+    /// there is none. The kernel loads the module only if its own vermagic is equal. With `CONFIG_MODVERSIONS` it
+    /// ignores the release (`same_magic` in `kernel/module/version.c`).
     pub fn vermagic(&self) -> Option<&[u8]> {
         self.get("vermagic")
     }
 
-    /// Returns the release of the kernel that the module was built for: the first word of the vermagic.
+    /// Returns the release of the kernel that the module was built for: the first word of the vermagic; `None` without
+    /// a vermagic.
     pub fn kver(&self) -> Option<&[u8]> {
         super::words(self.vermagic()?).next()
     }
@@ -96,7 +98,7 @@ impl Modinfo {
         softdep
     }
 
-    /// Returns the module's parameters with their types.
+    /// Returns the module's parameters with their types. Fields of another form than `NAME:TYPE` are left out.
     pub fn parameters(&self) -> Vec<Parameter> {
         self.all("parmtype").filter_map(Parameter::parse).collect()
     }

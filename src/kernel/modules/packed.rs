@@ -16,8 +16,9 @@ pub const MAX_UNPACKED: u64 = 32 << 20;
 /// The binary logarithm of a decoder's largest window: 2^26 bytes, the size that `xz -9` uses.
 const MAX_WINDOW_LOG: u32 = 26;
 
-/// Decompresses the module `data` from a file called `path`, whose suffix determines the format, and replaces the
-/// content of `into`. After an error, `into` contains the bytes that were decoded before the error.
+/// Decompresses the module `data` from a file called `path`, and replaces the content of `into`. The suffix of `path`
+/// determines the format; a file with a suffix other than `.xz`, `.zst` and `.gz` is not compressed. After an error,
+/// `into` contains the bytes that were decoded before the error.
 ///
 /// # Errors
 /// When the data cannot be read or decoded, or decode to more than [`MAX_UNPACKED`] bytes.
@@ -39,14 +40,14 @@ pub fn unpack(path: &[u8], data: impl BufRead, into: &mut Vec<u8>) -> io::Result
 /// The end of a module's signature (`MODULE_SIG_STRING`).
 const SIGNATURE_END: &[u8] = b"~Module signature appended~\n";
 
-/// Returns an uncompressed module without its appended signature; `None` if the module is not signed.
+/// Returns an uncompressed module without its appended signature; `None` as for [`signed_parts`].
 pub fn without_signature(module: &[u8]) -> Option<&[u8]> {
     Some(signed_parts(module)?.0)
 }
 
 /// Returns bytes that identify the signer of an uncompressed module: the CMS signature up to the octet string at its
-/// end, which is the signature value. `None` if the module is not signed, or if its signature does not end with such an
-/// octet string.
+/// end, which is the signature value. `None` as for [`signed_parts`], and if the signature does not end with an octet
+/// string of at least [`SIGNATURE_MIN`] bytes.
 pub fn signer(module: &[u8]) -> Option<&[u8]> {
     let (_, signature) = signed_parts(module)?;
     // An octet string starts with 0x04 and its size: two bytes after 0x82 (RSA), or one byte (ECDSA).
@@ -65,7 +66,8 @@ pub fn signer(module: &[u8]) -> Option<&[u8]> {
 /// The smallest size of a signature value (bytes). A value of ECDSA with P-256 has about 70 bytes.
 const SIGNATURE_MIN: usize = 48;
 
-/// Splits an uncompressed module into its contents and its signature (CMS in DER). `None` if the module is not signed.
+/// Splits an uncompressed module into its contents and its signature (CMS in DER). `None` if the module is not signed,
+/// or is shorter than the size of its signature.
 pub fn signed_parts(module: &[u8]) -> Option<(&[u8], &[u8])> {
     // Before the end marker is a `struct module_signature` of 12 bytes. Its last field is the size of the signature.
     let (signed, head) = module
@@ -86,8 +88,9 @@ pub fn with_signature(contents: &[u8], signature: &[u8]) -> Vec<u8> {
     [contents, signature, &info, SIGNATURE_END].concat()
 }
 
-/// Compresses a module for a file called `path`, whose suffix determines the format. The kernel itself can decode the
-/// result: xz data have a CRC32 and a window of 1 MiB, as in the kernel's `scripts/Makefile.modinst`.
+/// Compresses a module for a file called `path`, whose suffix determines the format as for [`unpack`]. The kernel
+/// itself can decode the result: xz data have a CRC32 and a window of 1 MiB, as in the kernel's
+/// `scripts/Makefile.modinst`.
 ///
 /// # Errors
 /// When the compression library fails.

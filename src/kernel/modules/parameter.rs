@@ -71,7 +71,7 @@ fn arguments(options: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 }
 
 /// Returns the first argument without its quotes, and the text after the argument, as the kernel's `next_arg` does;
-/// `None` if there is no argument.
+/// `None` if there is no argument, or an empty one in quotes.
 fn next(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let text = text.trim_ascii_start();
     let mut is_quoted = false;
@@ -102,7 +102,7 @@ fn split(argument: &[u8]) -> (&[u8], Option<&[u8]>) {
 /// A function that returns whether a value can be parsed.
 type Parser = fn(&[u8]) -> bool;
 
-/// The types of `kernel/params.c` that do not accept every value, with their parsers.
+/// The types of numbers and booleans in `kernel/params.c`, with their parsers.
 const TYPES: [(&[u8], Parser); 12] = [
     (b"bool", is_bool),
     (b"invbool", is_bool),

@@ -37,7 +37,8 @@ pub struct Authenticode {
 }
 
 impl Authenticode {
-    /// Reads the signatures of an image; `None` if the image is not a PE file, or has no valid certificate table.
+    /// Reads the signatures of an image; `None` if the image is not a PE file, or has no valid certificate table of at
+    /// most [`TABLE_MAX`] bytes.
     ///
     /// # Errors
     /// Only if the reader fails.
@@ -49,7 +50,8 @@ impl Authenticode {
         Ok(Some(Self { sha256, table }))
     }
 
-    /// Returns the signatures (CMS in DER), in the order of the table. Stops at the first entry with an invalid size.
+    /// Returns the signatures (CMS in DER), in the order of the table. Skips entries of other types, and stops at the
+    /// first entry with an invalid size.
     pub fn signatures(&self) -> impl Iterator<Item = &[u8]> {
         /// The size (bytes) of the fields before the signature in a `WIN_CERTIFICATE`.
         const HEAD: usize = 8;
@@ -87,7 +89,8 @@ pub fn has_signed_digest<R: Read + Seek>(reader: &mut R) -> io::Result<Option<bo
     Ok(Some(signed.contains(&actual.as_slice())))
 }
 
-/// Reads the certificate table; `None` if there is none, or if its offset or size is invalid.
+/// Reads the certificate table; `None` if there is none, or if its offset or size is invalid, or larger than
+/// [`TABLE_MAX`].
 fn certificate_table<R: Read + Seek>(
     reader: &mut R,
 ) -> io::Result<Option<(Certificates, Vec<u8>)>> {

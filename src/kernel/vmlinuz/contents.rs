@@ -14,10 +14,11 @@ use super::{KernelFormat, MAX_DECODED, Release, Result, VmlinuzError, decoded, s
 const MAX_TRIES: usize = 16;
 
 /// Returns the release string in the banner of the kernel inside the image. `release` is the image's [`Release`], which
-/// the caller has read before. Returns `None` if the compressed kernel is not found in the image.
+/// the caller has read before. Returns `None` if the compressed kernel is not found in the image. In the formats `S390`
+/// and `ElfWrapper`, where it is searched, it is not found either if it is damaged before its banner.
 ///
-/// Fails with [`VmlinuzError::Compression`] if the compression is not supported, and with another error if the kernel
-/// is damaged or has no banner.
+/// Fails with [`VmlinuzError::Compression`] if the compression is not supported, and with another error if the reader
+/// fails, or if the kernel is damaged or has no banner.
 pub fn inner_release_from<R: Read + Seek>(
     reader: &mut R,
     release: &Release,
@@ -148,8 +149,8 @@ fn searched<R: Read + Seek>(image: &mut Region<'_, R>, part: Part) -> Result<Opt
     Ok(None)
 }
 
-/// Decodes the kernel to its end and passes the decoded bytes to `part`. Returns the release string and the number of
-/// decoded bytes.
+/// Decodes the kernel, up to [`MAX_DECODED`] bytes after its banner, and passes the decoded bytes to `part`. Returns
+/// the release string and the number of decoded bytes.
 fn whole<R: Read + Seek>(
     image: &mut Region<'_, R>,
     codec: Codec,

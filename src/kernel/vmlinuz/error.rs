@@ -31,7 +31,7 @@ pub enum VmlinuzError {
         /// The first bytes, up to 16.
         first: Vec<u8>,
     },
-    /// A machine number without an [`Arch`].
+    /// A machine number without an [`Arch`](super::Arch).
     #[error("it is for machine {number:#x} ({table}), expected a known architecture")]
     Machine {
         /// The machine number.
@@ -61,7 +61,7 @@ pub enum VmlinuzError {
         /// The name of the compression in the image; for an unknown magic number, a description with its bytes.
         name: String,
     },
-    /// The compressed kernel is damaged.
+    /// The compressed kernel cannot be decoded: it is damaged, or its window is too large.
     #[error("the {codec} data at {offset:#x} do not decode: {cause}")]
     Decode {
         /// The name of the compression.
@@ -71,14 +71,14 @@ pub enum VmlinuzError {
         /// The decoder's error.
         cause: io::Error,
     },
-    /// The search for the release stopped after [`MAX_DECODED`] bytes.
+    /// A search in the kernel stopped after [`MAX_DECODED`] bytes.
     #[error("the kernel is larger than {MAX_DECODED} bytes")]
     TooLarge,
 }
 
 impl VmlinuzError {
-    /// Returns whether the error proves that the image is damaged. An empty image is damaged; an unknown format,
-    /// machine or compression is not damage.
+    /// Returns whether the error counts as damage of the image. An empty image, and a kernel that cannot be decoded,
+    /// count as damaged; an unknown format, machine or compression does not.
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Truncated { .. } | Self::NotARelease { .. } | Self::Decode { .. } => true,
@@ -88,7 +88,7 @@ impl VmlinuzError {
     }
 }
 
-/// Formats bytes as `4d 5a 90 00`.
+/// Bytes that are displayed as `4d 5a 90 00`, or as `nothing` if there are none.
 struct Hex<'a>(&'a [u8]);
 
 impl fmt::Display for Hex<'_> {

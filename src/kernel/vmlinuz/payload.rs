@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Decompresses the kernel inside an image.
 //!
-//! The memory of a decoder is bounded by the limit of its window, [`MAX_WINDOW_LOG`], whatever sizes a header claims.
+//! The memory of a decoder is bounded, whatever sizes a header claims: for xz, lzma and zstd by [`MAX_WINDOW_LOG`], for
+//! lz4 by the largest size of a block, for gzip and bzip2 by the format.
 
 use std::fmt::Display;
 use std::io::{self, Read};
@@ -154,7 +155,8 @@ impl<R: Read> Lz4Legacy<R> {
         })
     }
 
-    /// Decodes the next block into `plain`; at the end of the frame, leaves `plain` without decoded bytes.
+    /// Decodes the next block into `plain`. At the end of the frame, or if fewer than four bytes are left, leaves
+    /// `plain` without decoded bytes.
     fn next_block(&mut self) -> io::Result<()> {
         (self.filled, self.given) = (0, 0);
         if self.has_ended {

@@ -11,7 +11,7 @@ use super::{Arch, Result, VmlinuzError};
 /// Upper bound of the sections that are read. A UKI has about a dozen sections, or a few dozen if it has profiles.
 const MAX_SECTIONS: u16 = 256;
 
-/// The first bytes of the DOS header, and the header's size.
+/// The first bytes of the DOS header, and the header's size (bytes).
 const IMAGE_DOS_SIGNATURE: &[u8] = b"MZ";
 const IMAGE_DOS_HEADER: u64 = 0x40;
 /// The offset of the field in the DOS header that contains the offset of the PE header.
@@ -19,13 +19,12 @@ const E_LFANEW: u64 = 0x3c;
 /// The first bytes of the PE header.
 const IMAGE_NT_SIGNATURE: &[u8] = b"PE\0\0";
 
-/// The size of the COFF header, and the offsets of its fields.
+/// The size of the COFF header (bytes), and the offsets of its fields.
 const IMAGE_FILE_HEADER: usize = 20;
 const MACHINE: usize = 0;
 const NUMBER_OF_SECTIONS: usize = 2;
 const SIZE_OF_OPTIONAL_HEADER: usize = 16;
 
-/// Machine numbers.
 const IMAGE_FILE_MACHINE_I386: u16 = 0x014c;
 const IMAGE_FILE_MACHINE_AMD64: u16 = 0x8664;
 const IMAGE_FILE_MACHINE_ARM64: u16 = 0xaa64;
@@ -43,7 +42,7 @@ const IMAGE_DATA_DIRECTORY: u64 = 8;
 /// The index of the certificate table's data directory.
 const IMAGE_DIRECTORY_ENTRY_SECURITY: u64 = 4;
 
-/// The size of a section header, and the offsets of its fields.
+/// The size of a section header (bytes), and the offsets of its fields.
 const IMAGE_SECTION_HEADER: usize = 40;
 const NAME_SIZE: usize = 8;
 const VIRTUAL_SIZE: usize = 8;

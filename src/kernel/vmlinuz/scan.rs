@@ -35,8 +35,8 @@ pub(super) fn release(text: &[u8]) -> Option<String> {
     String::from_utf8(found.to_vec()).ok()
 }
 
-/// Returns the release string of the first banner; fails if there is none. The stream is not read beyond the buffer
-/// that contains the banner.
+/// Returns the release string of the first banner. Fails if the stream contains none, or none in about [`MAX_DECODED`]
+/// bytes. The stream is not read beyond the buffer that contains the banner.
 pub(super) fn banner(stream: impl Read) -> Result<String> {
     const LONGEST: usize = BANNER.len() + MAX_RELEASE + 2;
     let mut kver = None;
@@ -84,7 +84,7 @@ fn positions<'a>(window: &'a [u8], needle: &'a [u8]) -> impl Iterator<Item = usi
 
 /// Passes the stream to `look` in pieces, each with its offset, until `look` returns `true`. A piece starts with the
 /// last `longest - 1` bytes of the previous piece, so that a match across two reads is found. Returns the number of
-/// bytes that were read.
+/// bytes that were read. Fails if that number exceeds [`MAX_DECODED`].
 fn windows(
     mut stream: impl Read,
     longest: usize,

@@ -52,8 +52,8 @@ pub fn signature_from<R: Read + Seek>(reader: &mut R) -> io::Result<Option<PeSig
 }
 
 /// Reads an appended signature, which ends with the magic text at `tail`. A structure of 12 bytes (`module_signature`)
-/// precedes the magic text, and the signature value precedes the structure. The structure's last field is the size of
-/// the value. Returns `None` if the image is too small for a value of this size.
+/// precedes the magic text, and the signature precedes the structure. The structure's last field is the size of the
+/// signature. Returns `None` if the size cannot be read, or if the image is too small for a signature of this size.
 fn appended<R: Read + Seek>(image: &mut Region<'_, R>, tail: u64) -> Option<PeSignature> {
     let size = image
         .bytes("the signature's size", tail.checked_sub(4)?)

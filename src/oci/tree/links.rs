@@ -31,7 +31,8 @@ impl LayerTree {
         }
     }
 
-    /// Returns the inode of the current layer's file or link at `path`, even if a layer above hides it.
+    /// Returns the inode of the current layer's entry at `path`, even if a layer above hides the entry; `None` for a
+    /// directory, and if the entry has not been read or is a hard link whose target has not been read.
     fn of_this_layer(&self, path: &[u8]) -> Option<u32> {
         let mut here = Self::ROOT;
         for part in path.split(|&byte| byte == b'/') {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A layer is written as a text of entries between commas: `d PATH` (directory), `f PATH` (file), `l PATH TARGET`
-//! (symbolic link) and `h PATH TARGET` (hard link).
+//! Tests of merging layers. A layer is written as a text of entries between commas: `d PATH` (directory), `f PATH`
+//! (file), `l PATH TARGET` (symbolic link) and `h PATH TARGET` (hard link).
 
 use super::*;
 
@@ -87,7 +87,7 @@ fn layers_are_merged_as_overlayfs_does() {
         (&["f d/a", "f d", "f d/b"], "d/ d/a=0"),
         (&["l lib usr/lib", "f lib/a"], "lib=0"),
         (&["f lib/a", "l lib usr/lib"], "lib/ lib/a=0"),
-        // The last of several entries with the same path wins.
+        // The last of several entries of a layer with the same path wins.
         (&["f a, l a x"], "a=0"),
         (&["d d, f d/a, f d"], "d=0"),
         (&["f d, d d, f d/a"], "d/ d/a=0"),

@@ -11,15 +11,16 @@ use super::{BLOB_MAX, FILE_SIZE, FILES_MAX, FileDigest, PackageFile, Record, Rpm
 /// Upper bound of the length of a path (bytes): Linux' PATH_MAX.
 const PATH_MAX: usize = 4096;
 
-/// The directories in which packages of kernels have files, relative to the root. Only files in these are stored: an
-/// image has hundreds of thousands of files elsewhere.
+/// The directories in which packages of kernels have files, relative to the root. Only these directories and the files
+/// in them are stored: an image has hundreds of thousands of files elsewhere.
 const PLACES: [&str; 3] = ["usr/lib/modules", "boot", "usr/lib/ostree-boot"];
 
 impl Record {
     /// Parses a blob.
     ///
     /// # Errors
-    /// When the blob is damaged. A missing tag is not damage: OpenPGP keys (`gpg-pubkey`) have only a few tags.
+    /// When the blob is damaged, or the facts about its files exceed [`FILES_MAX`]. A missing tag is not damage:
+    /// OpenPGP keys (`gpg-pubkey`) have only a few tags.
     pub fn parse(blob: &[u8]) -> Result<Self, RpmdbError> {
         let header = Header::of(blob)?;
         let text = |tag| Ok(header.strings(tag)?.next().map(text).unwrap_or_default());
@@ -266,7 +267,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Returns the path under which a file is stored, relative to the root; `None` if the file is not stored.
+/// Returns the path under which [`Record::files`] has a file, relative to the root; `None` if it does not have the
+/// file.
 pub fn kept_path(path: &str) -> Option<String> {
     Some(filed(path.as_bytes())).filter(|path| is_kept(path))
 }
@@ -284,7 +286,7 @@ pub(super) fn filed(path: &[u8]) -> String {
     }
 }
 
-/// Returns whether a path is in [`PLACES`].
+/// Returns whether a path is one of [`PLACES`] or below it.
 pub(super) fn is_kept(path: &str) -> bool {
     PLACES.iter().any(|place| {
         let rest = path.strip_prefix(place);

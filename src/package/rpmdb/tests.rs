@@ -34,7 +34,6 @@ enum Value<'a> {
     Numbers(u32, &'a [u32]),
 }
 
-/// Returns a blob with these tags.
 fn blob(tags: &[(u32, Value)]) -> Vec<u8> {
     let (mut index, mut data) = (Vec::new(), Vec::new());
     for (tag, value) in tags {

@@ -10,7 +10,7 @@ use sequoia_openpgp::packet::Signature;
 /// A reason for which a signature is not trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Distrust {
-    /// The signature is dated in the future.
+    /// The signature is dated more than five minutes in the future.
     Future {
         /// The date of the signature.
         made: SystemTime,
@@ -31,7 +31,8 @@ pub enum Distrust {
         /// The reason given in the revocation.
         reason: String,
     },
-    /// The key or its primary key had expired when the signature was made.
+    /// The key or its primary key had expired when the signature was made. Or the key file does not show whether it was
+    /// valid then, and it has expired now.
     KeyExpired {
         /// The fingerprint of the expired key.
         key: String,

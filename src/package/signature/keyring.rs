@@ -38,7 +38,7 @@ impl Keyring {
     }
 
     /// Adds the keys of one file: any number of armored blocks, or a binary keyring. Data about the same key from other
-    /// files (a revocation, a new expiry date) is merged. Returns the reasons why blocks were skipped.
+    /// files (a revocation, a new expiry date) is merged. Returns the reasons why blocks and keys were skipped.
     ///
     /// # Errors
     /// When the file holds no usable public key.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Decides which algorithms, key sizes and packet versions a signature may use.
+//! The policy that decides which algorithms, key sizes and packet versions a signature may use.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +12,7 @@ use crate::package::PackageError;
 /// The longest time by which a signature may be dated in the future, the same as in rpm-sequoia.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
-/// The policy of rpm-sequoia at one point in time.
+/// The policy of rpm-sequoia, and the time of the run.
 #[derive(Debug)]
 pub struct Policy {
     rules: StandardPolicy<'static>,

@@ -33,7 +33,8 @@ pub fn programs(asked: &[String], kver: &Kver) -> Vec<Cmd> {
     asked.iter().filter_map(command).collect()
 }
 
-/// Runs the programs in order, and returns the files that they changed. `None` if there are no programs.
+/// Runs the programs in order, and reports the files below `usr/lib/modules` that they added, changed and removed.
+/// `None` if there are no programs.
 ///
 /// # Errors
 /// When a program fails, the tree cannot be read, or the files that the programs left cannot be removed.

@@ -11,7 +11,7 @@ use crate::sys::exec::quoted;
 use crate::sys::root::Root;
 use crate::tools::dracut::{self, Meaning, Notes};
 
-/// Upper bound of the number of lines that are kept with the same [`Meaning`].
+/// The number of lines with the same [`Meaning`] after which further ones are dropped.
 const KEPT: usize = 20;
 
 /// The log of one run of dracut.
@@ -30,7 +30,6 @@ pub(super) struct DracutLog {
 }
 
 impl DracutLog {
-    /// Reads a line of the log.
     pub(super) fn read(&mut self, line: &str) {
         let cause = self.cause.take();
         match dracut::meaning(line) {
@@ -52,9 +51,10 @@ impl DracutLog {
         }
     }
 
-    /// Adds to each line about a missing driver the configuration files that request the driver. If the base lacked a
-    /// requested driver, too (it is not in `had`), the line becomes a warning instead of a loss: stock images also lack
-    /// such drivers (nvidia_peermem, hv_utils).
+    /// Adds to each line about a missing driver the configuration files that request the driver. If `had` does not
+    /// contain a requested driver (the base lacked it, too, or there is no base), the line becomes a warning instead of
+    /// a loss: stock images also lack such drivers (nvidia_peermem, hv_utils). A line with `FAILED:` after it is then
+    /// dropped.
     ///
     /// # Errors
     /// When dracut's configuration cannot be read.
@@ -129,7 +129,6 @@ impl DracutLog {
         }
     }
 
-    /// Returns the remedy for losses.
     fn remedy(&self) -> &'static str {
         let mut losses = self.losses.iter();
         if losses.any(|line| line.contains("No space left")) {

@@ -24,7 +24,8 @@ use crate::tools::{cliwrap, dnf};
 pub struct Input {
     /// The URL or path without `#sha256=HEX`, or the file name of a package that dnf downloaded.
     pub name: String,
-    /// Whether the user named this package alone, not its directory or a repository.
+    /// Whether the user named this package alone, not its directory, all RPMs of its directory (see `as_directories`),
+    /// or a repository.
     pub named: bool,
     /// The SHA-256 that the bytes must have, if the user gave one.
     pub pin: Option<String>,
@@ -155,8 +156,8 @@ pub fn from_sources(sources: &[String]) -> Result<Vec<Input>> {
     Ok(inputs)
 }
 
-/// If the arguments name every RPM of a directory with at least two RPMs, marks these packages as not named. The shell
-/// has expanded `DIR/*.rpm`, so the user has not chosen single packages.
+/// If the arguments name every RPM of a directory with at least two RPMs, all without a digest, marks these packages as
+/// not named: the shell has probably expanded `DIR/*.rpm`, so the user has not chosen single packages.
 fn as_directories(inputs: &mut [Input]) -> Result<()> {
     let mut named: BTreeMap<PathBuf, BTreeSet<PathBuf>> = BTreeMap::new();
     for input in inputs.iter().filter(|it| it.named && it.pin.is_none()) {
@@ -194,8 +195,8 @@ fn as_directories(inputs: &mut [Input]) -> Result<()> {
 /// The accepted kinds of source, for a message.
 const EXPECTED: &str = "expected an RPM file, a directory of RPMs or an http(s) URL";
 
-/// Explains why a path does not exist. From its form, it can be in a directory that was not mounted, a pattern that the
-/// shell did not expand, or the name of a package.
+/// Explains why a path does not exist, according to its form: the name of a package, a pattern that the shell did not
+/// expand, or a path in a directory that was not mounted.
 fn absent(name: &str, path: &Path) -> String {
     let is_rpm = path.extension().is_some_and(|extension| extension == "rpm");
     if !is_rpm && !name.contains('/') {

@@ -50,7 +50,7 @@ impl Which {
 #[derive(Default)]
 pub(super) struct Counted {
     pub(super) signed: usize,
-    /// Modules that already had a valid signature by the certificate.
+    /// Modules that already had a valid signature by the certificate, or that were removed meanwhile.
     pub(super) unchanged: usize,
 }
 

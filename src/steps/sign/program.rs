@@ -2,7 +2,8 @@
 //! Finds the program that signs `vmlinuz`: sbsign or systemd-sbsign, in the tree or in another root.
 //!
 //! A program of another root is not run inside that root, but in the file system of this process, so that it can read
-//! the keys and write the output. The other root's dynamic linker starts the program with that root's libraries.
+//! the keys and write the output. If the program is dynamic, that root's dynamic linker starts it with that root's
+//! libraries.
 
 use std::fmt;
 use std::io::Read;
@@ -31,7 +32,7 @@ const PROGRAMS: [&str; 5] = [
 /// for example `usr/lib/x86_64-linux-gnu`.
 const LIBRARIES: [&str; 5] = ["usr/lib64", "lib64", "usr/lib", "lib", "usr/lib/systemd"];
 
-/// The number of bytes that are read from the start of a program, where its ELF headers are.
+/// Maximum number of bytes that are read from the start of a program, where its ELF headers are.
 const PROGRAM_MAX: u64 = 4 << 20;
 
 /// The error that there is no program for signing `vmlinuz`. Its field names the root that was searched.
@@ -55,7 +56,7 @@ pub struct Signer {
 /// Finds the program that signs `vmlinuz`.
 ///
 /// # Errors
-/// When none of the programs is found.
+/// When the root of the program cannot be opened, or has none of the programs.
 pub fn find(tree: &Root, tool_root: Option<&Path>) -> Result<Signer, NoSigner> {
     let none = || {
         let dir = tool_root.map_or("the image".to_owned(), |dir| dir.display().to_string());
@@ -83,8 +84,8 @@ pub fn find(tree: &Root, tool_root: Option<&Path>) -> Result<Signer, NoSigner> {
     })
 }
 
-/// Returns the dynamic linker of a program, relative to the root; `None` if the program is static, or the linker is
-/// missing.
+/// Returns the dynamic linker of a program, relative to the root; `None` if the program is static or cannot be read, or
+/// if the linker is missing.
 fn interpreter(root: &Root, program: &str) -> Option<String> {
     let file = root.open_file(program).ok()??;
     let mut start = Vec::new();

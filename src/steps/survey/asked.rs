@@ -86,7 +86,7 @@ pub fn signer(root: &Root, signing: &Signing, kver: &Kver) -> Result<(), Refusal
 
 /// Refuses dracut modules and drivers that neither the tree nor the packages in `sources` have, files that the tree
 /// lacks, and arguments that dracut does not accept. `args` are the arguments for dracut, `drivers` the required
-/// drivers.
+/// drivers. Drivers are checked only if `drivers_known` returns a list.
 ///
 /// # Errors
 /// A [`Refusal`], or an error if a file or directory cannot be read.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Detects traces of other build scripts: programs and plug-ins that were replaced with ones that do nothing, and a
-//! `/tmp`, `/var/tmp` or `/run` that is not a directory. Also detects a base that is composed without an initramfs.
+//! Detects traces of other build scripts: a dracut or a plug-in of kernel-install that was replaced, for example with a
+//! script that does nothing, and a `/tmp`, `/var/tmp` or `/run` that is not a directory. Also detects a base that is
+//! composed without an initramfs.
 
 use anyhow::Result;
 
@@ -16,7 +17,8 @@ const TEMPORARY: [&str; 3] = ["tmp", "var/tmp", "run"];
 /// name in the second.
 const PLUGINS: [&str; 2] = ["etc/kernel/install.d", "usr/lib/kernel/install.d"];
 
-/// The names of the plug-ins that build an initramfs, without the number before the name, which orders the plug-ins.
+/// The endings of the names of the plug-ins that build an initramfs. The names start with a number, which orders the
+/// plug-ins.
 const BUILDERS: [&str; 2] = ["-rpmostree.install", "-dracut.install"];
 
 /// The paths of dracut.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads the tree around the kernel: its configuration, out-of-tree modules, and the files that dracut copies.
+//! Reads the tree around the kernel: the kernel's configuration and modules, os-release, the settings of bootc, and the
+//! files that dracut copies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -49,8 +50,8 @@ pub(super) fn os_release(root: &Root) -> OsRelease {
     OsRelease::new(path, text)
 }
 
-/// Returns the total size in bytes of the files that ostree copies to `/boot` besides the initramfs
-/// (`ostree-sysroot-deploy.c`). A file `devicetree` takes precedence over the directory `dtb`.
+/// Returns the total size in bytes of `vmlinuz` and the device trees, which ostree copies to `/boot` besides the
+/// initramfs (`ostree-sysroot-deploy.c`). A file `devicetree` takes precedence over the directory `dtb`.
 pub(super) fn boot_files_size(root: &Root, kver: &Kver) -> Result<u64, root::Error> {
     let size = |name: &str| {
         let meta = root.stat(format!("{}/{name}", kver.dir()))?;
@@ -149,7 +150,8 @@ pub(super) fn root_filesystems(root: &Root) -> Result<BTreeSet<String>, root::Er
     Ok(names)
 }
 
-/// Returns the kernel arguments that bootc takes from the tree (bootc `kargs.rs`), each with the path of its file.
+/// Returns the words in the quoted strings of bootc's configuration files, each with the path of its file. Among them
+/// are the kernel arguments that bootc takes from the tree (bootc `kargs.rs`).
 pub(super) fn kernel_arguments(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
     let mut arguments = Vec::new();
     for (path, text) in bootc_files(root)? {
@@ -179,7 +181,7 @@ fn bootc_files(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
     Ok(files)
 }
 
-/// Returns the words in the quoted strings of a TOML file; comments are skipped.
+/// Returns the words in the quoted strings of a TOML file; lines that are comments are skipped.
 fn quoted_words(text: &str) -> impl Iterator<Item = &str> {
     let lines = text.lines().filter(|it| !it.trim_start().starts_with('#'));
     let quoted = lines.flat_map(|line| line.split(['"', '\'']).skip(1).step_by(2));
@@ -305,7 +307,7 @@ fn modinfo(root: &Root, path: &[u8]) -> Result<Modinfo, String> {
 }
 
 /// Reads the parameters of modules from the module files of the tree. `modules` are the paths of the modules in the
-/// initramfs. A module that the tree lacks is left out.
+/// initramfs. A module that the tree lacks, or that cannot be read, is left out.
 pub(super) fn parameters(root: &Root, modules: &[Vec<u8>]) -> ModuleParameters {
     let read = |path: &Vec<u8>| {
         let modinfo = modinfo(root, below_modules(path)).ok()?;
@@ -320,7 +322,8 @@ fn below_modules(path: &[u8]) -> &[u8] {
     below.strip_prefix(b"lib/modules/").unwrap_or(below)
 }
 
-/// Returns the names of systemd's units on disk and of the units in dracut's modules.
+/// Returns the names of the files in systemd's unit directories and in the directories of dracut's modules, among them
+/// all units.
 pub(super) fn units(root: &Root) -> Result<BTreeSet<String>, root::Error> {
     let mut dirs = UNIT_DIRS.map(str::to_owned).to_vec();
     for (name, kind) in root.list(dracut::MODULES_D)? {

@@ -100,7 +100,7 @@ pub fn against(path: &Path) -> Result<Baseline> {
 /// Reads the baseline of the kernel `kver` in another tree or in an image.
 ///
 /// # Errors
-/// When the kernel's initramfs, modules or `vmlinuz` cannot be read.
+/// When the kernel's initramfs or modules cannot be read, or `vmlinuz` cannot be opened.
 pub fn of_root(root: &Root, kver: &Kver) -> Result<Baseline> {
     let path = format!("{}/initramfs.img", kver.dir());
     let purpose = || {

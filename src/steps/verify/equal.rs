@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compares the files of an initramfs with those of a container image by digest, before the comparison by bytes. Of the
-//! image's files, only those whose digests differ are loaded, all at once.
+//! image's files, only those whose digests differ or are not known are loaded, all at once.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -19,7 +19,8 @@ use crate::sys::root::{self, FileType, Root};
 pub(super) type Equal = HashMap<u64, u32>;
 
 /// Compares the files of the initramfs in `file` with those of the container image, and loads the bytes of the image's
-/// files that differ. Returns the equal entries; none for a tree on disk, whose files need not be loaded.
+/// files that differ or whose digests are not known. Returns the equal entries; none for a tree on disk, whose files
+/// need not be loaded.
 ///
 /// # Errors
 /// When the image's files cannot be loaded. An initramfs that cannot be parsed is not an error here; reading it later

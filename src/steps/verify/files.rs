@@ -26,7 +26,7 @@ use crate::sys::root::{OpenDir, Root};
 /// Upper bound of the total size of all modules (bytes); the modules of a large kernel have 0.6 GiB.
 const TOTAL_MAX: u64 = 8 << 30;
 
-/// Number of modules of a container image whose bytes are loaded together.
+/// Maximum number of modules of a container image whose bytes are loaded together.
 const LOADED_TOGETHER: usize = 4096;
 
 /// Reads the facts for the check `kernel-files`, and the digest of `vmlinuz`.
@@ -100,7 +100,7 @@ fn without_signatures(file: &mut File) -> io::Result<Vec<String>> {
     Ok(ends.iter().map(digest).collect())
 }
 
-/// Decodes the kernel inside `vmlinuz`.
+/// Decodes the kernel inside `vmlinuz`. Returns its release, or the reason why the release is not known.
 fn inner(file: &mut File) -> InnerKernel {
     let of = |file: &mut File, release: &Release| match inner_release_from(file, release) {
         Ok(Some(kver)) => InnerKernel::Release(kver),
@@ -124,6 +124,7 @@ struct Modules<'r> {
     root: &'r Root,
     /// The path of the previous module's directory, and the opened directory.
     dir: Option<(String, Option<OpenDir>)>,
+    /// The number of bytes that may still be read, at first [`TOTAL_MAX`].
     left: u64,
     buffer: Vec<u8>,
     others: Vec<OtherModule>,
@@ -230,7 +231,8 @@ impl<'r> Modules<'r> {
     }
 
     /// Returns the signer of a module that equals its package's file. `None` if no module differs, if at least half of
-    /// the modules differ (for example because all were compressed again), or if the module is not signed.
+    /// the modules differ (for example because all were compressed again), or if the module is not signed or cannot be
+    /// read.
     fn signer(&self) -> Option<Vec<u8>> {
         let (count, path) = &self.same;
         if self.others.is_empty() || *count <= self.others.len() {

@@ -157,7 +157,6 @@ fn leftovers(root: &Root) -> Result<Vec<String>> {
         .collect())
 }
 
-/// Returns the paths of modules among `files`.
 fn only_modules(files: Vec<PathBuf>) -> Vec<Vec<u8>> {
     let paths = files
         .into_iter()

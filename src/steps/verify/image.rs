@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads the initramfs once: computes its digest, builds its inventory and compares its files with the tree.
+//! Reads the initramfs in one pass: computes its digest, builds its inventory and compares its files with the tree. If
+//! the tree is a container image, [`equal`] has read the initramfs once before.
 
 use std::convert::Infallible;
 use std::ffi::OsStr;
@@ -113,8 +114,8 @@ impl OnDisk for Disk<'_> {
     }
 }
 
-/// A visitor that drops the sender `comparing` at the first regular file after the kernel modules. An initramfs stores
-/// all kernel modules together.
+/// A visitor that drops the sender `comparing` at the first regular file that follows a kernel module and is not one.
+/// An initramfs stores all kernel modules together.
 struct ModulesDone<'v> {
     visitor: &'v mut dyn Visitor,
     comparing: Option<Sender<Infallible>>,

@@ -79,8 +79,8 @@ pub struct Options<'a> {
     pub digests: bool,
 }
 
-/// A candidate without fatal findings, for which every applicable fatal check could run. Only a verified candidate can
-/// be committed.
+/// A candidate whose verification passed: no finding is fatal, no fatal check failed to run, and at least one check
+/// ran. Only a verified candidate can be committed.
 pub struct Verified {
     /// The candidate.
     pub candidate: Candidate,
@@ -116,8 +116,8 @@ const MODULES_TIMEOUT: Duration = Duration::from_millis(50);
 /// initramfs leaves one free.
 ///
 /// # Errors
-/// When the tree or the initramfs cannot be read at all. If the facts for a single check cannot be read, only that
-/// check could not run.
+/// When a file or directory of the tree cannot be read. An initramfs that cannot be read is not an error, nor are most
+/// facts about the kernel's files: the checks receive the reason instead.
 pub fn look(
     root: &Root,
     kver: &Kver,

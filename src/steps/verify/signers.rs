@@ -26,7 +26,7 @@ pub struct Trusted {
 /// The size of the parts in which the kernel is searched for certificates (bytes).
 const PART: usize = 4 << 20;
 
-/// The maximum size of a DER certificate whose length is encoded in two bytes.
+/// The maximum size, in bytes, of a DER certificate whose length is encoded in two bytes.
 const CERTIFICATE_MAX: usize = 4 + 0xffff;
 
 /// Reads the facts for the checks `kernel-signer` and `module-signers`.
@@ -79,7 +79,7 @@ fn all(root: &Root, kver: &Kver, modules: &[Vec<u8>], named: &[Certificate]) -> 
 
 /// The result of verifying a module.
 enum Verified {
-    /// The module has no signature, or one of a trusted signer.
+    /// The module has no signature, has one of a trusted signer, or was removed meanwhile.
     Accepted,
     /// The module has a signature by this signer, which is not trusted.
     By(String),

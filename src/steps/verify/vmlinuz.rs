@@ -10,7 +10,7 @@ use crate::kernel::vmlinuz;
 use crate::site;
 use crate::sys::root::Root;
 
-/// Facts about `vmlinuz`.
+/// Facts about `vmlinuz`, and the HMAC file next to it.
 pub(super) struct Vmlinuz {
     /// The release in its header, or the reason why the release is not known.
     pub(super) release: Result<vmlinuz::Release, NoRelease>,
@@ -25,7 +25,6 @@ pub(super) fn open(root: &Root, kver: &Kver) -> Result<File, String> {
     site::vmlinuz::open(root, &format!("{}/vmlinuz", kver.dir()))
 }
 
-/// Reads the facts about `vmlinuz`.
 pub(super) fn read(root: &Root, kver: &Kver) -> Vmlinuz {
     match open(root, kver) {
         Ok(file) => read_open(root, kver, file),

@@ -85,8 +85,8 @@ pub(super) fn bytes(mut input: PipeReader, output: &Output) -> io::Result<()> {
 }
 
 impl Output {
-    /// Counts the output, and sends it unless the limit is exceeded. An error is ignored: it means that [`drive`] has
-    /// returned and dropped the receiver.
+    /// Counts the output, and sends it unless the limit was exceeded before. An error is ignored: it means that
+    /// [`drive`] has returned and dropped the receiver.
     fn send(&self, printed: Printed, bytes: usize) {
         if self.count.fetch_add(bytes, Ordering::Relaxed) <= OUTPUT_MAX {
             let _ = self.to.send(printed);

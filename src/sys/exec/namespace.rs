@@ -35,7 +35,7 @@ pub(super) fn unshare() -> Result<()> {
 /// namespace, where these directories exist.
 ///
 /// # Errors
-/// Names the step that failed.
+/// The error names the step that failed.
 pub(super) fn enter(root: &Path) -> Result<()> {
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(NONE, "/", NONE, private, NONE).context(NEEDS)?;

@@ -5,9 +5,9 @@
 //! with the suffix `.json`. Files and notes are created by a rename, and each unfinished download has its own name, so
 //! that builds can share the directory without a lock.
 //!
-//! The directory may contain other files. Therefore [`tidy`], which removes the superseded files of earlier runs,
-//! removes only regular files whose names have exactly the form of names in a cache. [`tidy`] must not be called while
-//! the run can still be refused.
+//! The directory may contain other files. Therefore [`tidy`], which removes superseded files and unfinished downloads
+//! of earlier runs, removes only regular files whose names have exactly the form of names in a cache. [`tidy`] must not
+//! be called while the run can still be refused.
 
 use std::fs::File;
 use std::path::Path;
@@ -52,7 +52,9 @@ pub struct Note {
 
 /// A directory of downloads.
 pub struct Cache {
+    /// The root through which the directory is accessed.
     door: Root,
+    /// The directory, relative to `door`; empty if it is `door` itself.
     dir: String,
 }
 

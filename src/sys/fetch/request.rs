@@ -39,8 +39,8 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// Classifies an error of ureq: errors of the network and of name resolution are temporary, all others permanent,
-    /// also those of TLS.
+    /// Classifies an error of ureq. Errors of the network, of HTTP, of a proxy's CONNECT and of name resolution are
+    /// temporary. All others are permanent, also those of TLS.
     fn of(error: ureq::Error) -> Self {
         use ureq::Error;
         let tls = match &error {
@@ -139,12 +139,12 @@ fn hand_over(mut body: impl Read, to: &SyncSender<io::Result<Vec<u8>>>) {
     }
 }
 
-/// A request.
+/// An HTTP request.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     /// The URL.
     pub url: String,
-    /// Headers.
+    /// The headers besides `Authorization`.
     pub headers: Vec<(&'static str, String)>,
     /// The header `Authorization`, which is not sent to another server after a redirect.
     pub authorization: Option<String>,
@@ -331,7 +331,7 @@ pub fn header<'a, T>(response: &'a Response<T>, name: &str) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
 }
 
-/// Returns the offset of the first byte of the range in a response (`Content-Range`).
+/// Returns the offset of the first byte of the range in a response; `None` without a valid `Content-Range`.
 pub fn range_start<T>(response: &Response<T>) -> Option<u64> {
     let range = header(response, "content-range").unwrap_or_default();
     let start = range

@@ -21,8 +21,8 @@ pub struct HostError {
     reason: String,
 }
 
-/// The system's resolver. `ureq` bounds its time: it calls getaddrinfo(3) on a thread of its own and abandons that thread
-/// after `timeout_resolve`.
+/// The system's resolver. `ureq` bounds its time: it calls getaddrinfo(3) on a thread of its own, and abandons that
+/// thread after `timeout_resolve`.
 #[derive(Debug, Default)]
 pub struct SystemResolver(DefaultResolver);
 

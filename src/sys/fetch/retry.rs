@@ -11,7 +11,7 @@ use crate::sys::stop;
 /// Speed below which a download has stalled (bytes per second).
 const SLOWEST: u64 = 1024;
 
-/// Number of bytes; an attempt that received at least this many resets the count of retries.
+/// Minimum number of bytes that an attempt must receive to make all retries available again.
 pub const HEADWAY: u64 = 1024 * 1024;
 
 /// Upper bound of the pause that a server requests with `Retry-After`.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Certificates of servers and of this client.
+//! TLS: the certificates of servers and of this client, and the errors of a handshake.
 
 use std::io;
 

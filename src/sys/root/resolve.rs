@@ -78,7 +78,7 @@ impl PathResolver {
     }
 }
 
-/// Returns the line of `/proc` with the mount ID of a descriptor; `None` without `/proc`.
+/// Returns the line with the mount ID in the descriptor's file below `/proc/self/fdinfo`; `None` without `/proc`.
 fn mount_number(fd: BorrowedFd<'_>) -> Option<String> {
     let info = fs_err::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
     let line = info.lines().find(|line| line.starts_with("mnt_id:"))?;

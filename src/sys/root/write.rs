@@ -65,8 +65,8 @@ impl Root {
         opened.map_err(|cause| self.error("appending to", path, cause))
     }
 
-    /// Writes the file `path` with exactly `mode`, and syncs it. An existing entry, even a link, is replaced
-    /// atomically, and is unchanged if writing fails.
+    /// Writes the file `path` with exactly `mode`, and syncs it. An existing file or link is replaced atomically, and
+    /// is unchanged if writing or renaming fails.
     pub fn write(&self, path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<()> {
         let path = path.as_ref();
         let done = self.entry(path).and_then(|(dir, name)| {
@@ -146,7 +146,7 @@ impl Root {
     }
 
     /// Creates the directory `path` with its parents. New directories get exactly `mode`; existing ones keep their
-    /// modes. Fails if a component is not a directory, even if it is a dangling link.
+    /// modes. Fails if a component exists and is not a directory, for example a dangling link.
     pub fn create_dir_all(&self, path: impl AsRef<Path>, mode: u32) -> Result<()> {
         let mut at = PathBuf::new();
         for part in super::resolve::inside(path.as_ref()).components() {

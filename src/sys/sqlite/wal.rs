@@ -10,7 +10,9 @@ use anyhow::{Result, bail};
 
 use super::read_full;
 
+/// The size of the log's header (bytes).
 const HEADER: usize = 32;
+/// The size of the header of a frame, which is followed by a page (bytes).
 const FRAME: usize = 24;
 
 /// The version of the format; SQLite refuses any other.

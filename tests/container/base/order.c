@@ -1,6 +1,6 @@
 /* Replaces a program in the base image: logs the call to /bed/order.log (if a case has mounted /bed), then executes the
  * original. It is an ELF program, because the tool and the stand-in for rpm-ostree take a script for a wrapper.
- *   depmod, dnf, dnf5, ostree-container: every call;  rpm: the calls that write. */
+ *   depmod, dnf, dnf5, ostree-container: every call;  rpm: the calls that install, erase or import keys. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

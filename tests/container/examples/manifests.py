@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Checks the YAML files of packaging/examples: the manifests of OpenShift, and the workflows of GitHub.
+"""Checks the YAML files of packaging/examples: manifests of Kubernetes, OpenShift and Tekton, the Butane file, and the
+workflows of GitHub.
 
 machineosconfig.json is the schema of MachineOSConfig v1 without its descriptions, from the CRD of openshift/api
 (machineconfiguration.openshift.io, machineosconfigs). The CRD's CEL rules are implemented here.

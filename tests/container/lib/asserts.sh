@@ -1,9 +1,12 @@
 # shellcheck shell=bash
 # Functions for a case's `assert`. If the condition does not hold, the function prints an error and ends the case.
 # Variables:
-#   TREE    the tree after the build          OUT         the directory mounted at /bed, with `said`, the output of the line
-#   LOG     the build's log                   STATUS      the exit status of the line under test, or `timeout`
-#   BUILT   empty if the build failed         BUILD_TIME  the duration of the build in seconds
+#   TREE        the tree after the build
+#   OUT         the directory mounted at /bed, with `said`, the output of the line under test
+#   LOG         the build's log
+#   STATUS      the exit status of the line under test, or `timeout`
+#   BUILT       empty if the build failed
+#   BUILD_TIME  the duration of the build in seconds
 
 fail() {
     printf '%s: %s\n' "$CASE" "$*"
@@ -47,7 +50,8 @@ assert_tree_same() {
         fail "the tree has changed: $(diff "$OUT/manifest.before" "$OUT/manifest.after" | head -n 20)"
 }
 
-# usr/lib/modules has exactly one kernel, the new one (or $1), with its vmlinuz. One kernel-core (or $2) is installed, and provides that kernel.
+# usr/lib/modules has exactly one kernel, the new one (or $1), with its vmlinuz. One kernel-core (or $2) is installed,
+# and provides that kernel.
 assert_one_kernel() {
     local want=${1:-$(kver_of new)} core=${2:-kernel-core} have
     # (the base `odd` also has keys, kabi-rhel90 and kabi-current there, which belong to no kernel)
@@ -77,8 +81,8 @@ assert_initramfs() {
     [[ -s $TREE/usr/lib/modules/$k/modules.dep ]] || fail "no modules.dep for $k"
 }
 
-# The run left no files in /boot, /tmp and /var/tmp, no wrappers of rpm-ostree, and no temporary files next to the
-# kernel.
+# The run left nothing in /boot, /tmp and /var/tmp, no saved programs or files of rpm-ostree's wrappers, and no
+# temporary files in /usr/lib/modules.
 assert_clean() {
     local left
     left=$(find "$TREE/boot" "$TREE/tmp" "$TREE/var/tmp" -mindepth 1 2>/dev/null

@@ -4,7 +4,8 @@
 
 BENCH=$BED/bench
 
-# Downloads programs that list an initramfs, and unpacks them into a directory instead of installing them on the host.
+# Puts programs that list an initramfs into $BENCH/tools, instead of installing them on the host: builds 3cpio, and
+# downloads lsinitrd and lsinitramfs.
 _bench_tools() {
     local key deb
     key=$(key_of threecpio-0.14.0 dracut-core initramfs-tools-core)
@@ -105,7 +106,7 @@ _bench_modules() {
             have=$((have + 1))
         done <"$dep"
     done
-    # A module that is not in modules.order counts as out-of-tree, and verify unpacks it.
+    # verify unpacks a module that is not in modules.order, since it counts as out-of-tree, so the copies are added.
     for dir in "$inside" "$tree"; do
         [[ ! -d $dir/kernel/copies ]] || (cd "$dir" && find kernel/copies -name '*.ko*' | sed 's/[.]ko[.].*/.ko/' | cat modules.order - >order &&
             mv order modules.order)

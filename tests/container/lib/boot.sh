@@ -64,7 +64,8 @@ _disk_from_tree() {
 
 _entry() { sed -n "s/^$2 //p" "$1/entry.conf"; }
 
-# make_disk IMAGE: prints the directory with disk.img, vmlinuz, initrd, entry.conf.
+# make_disk IMAGE: makes the disk of an image, unless it exists, and prints its directory, which has disk.img, vmlinuz,
+# entry.conf and, if the image has an initramfs, initrd.
 make_disk() {
     local image=$1 dir
     dir=$(disk_of "$image")

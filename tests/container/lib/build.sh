@@ -2,7 +2,7 @@
 # `bed build CASE`: a container build from the case's Containerfile, and the case's assertions on its result.
 
 CASES=$HERE/cases
-# A build that takes longer, in seconds, is killed, and its status is `timeout`.
+# The time limit of a build in seconds. A build that takes longer is killed, and its status is `timeout`.
 BUILD_TIMEOUT=${BED_BUILD_TIMEOUT:-300}
 
 # Builds the image of the tool, for COPY --from=localhost/ostree-kernel / /
@@ -29,7 +29,7 @@ tool_image() {
 
 # manifest TREE [TIMES]: prints every name with its properties (with times unless TIMES is empty), and the files'
 # digests. Left out are the mount points /rpms and /bed of the build, /dev, /proc, /sys and /run, and the cache
-# directory of ostree-kernel, which may change in a run that ends with status 3.
+# directory of ostree-kernel with the line of its parent /var/cache: a run that ends with status 3 may change them.
 manifest() {
     local tree=$1 times=${2-%T@ }
     (
@@ -54,7 +54,7 @@ plug_in() { cp "$TOP/packaging/kernel-install/04-ostree-kernel.install" "$OUT/co
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
-# up PORT: waits until a server listens on the port.
+# up PORT: waits up to 5 seconds until a server listens on the port.
 up() {
     for _ in {1..50}; do
         (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return 0

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# The cases whose images `bed boot-shapes` boots.
+# `bed check`, `bed products`, `bed matrix-sid`, `bed boot-matrix`, `bed boot-shapes` and `bed demo`.
+
+# A regular expression for the cases whose images `bed boot-shapes` boots.
 BOOTED='shape-(fedora|centos|rhel|ublue|cachyos|surface|ml|mono|azure|rhcos|zstd)|odd-(dnf|full)'
 BOOTED+='|first-(dnf|erase|heredoc|justdb)|plug-in|plug-in-(both|files|flavour|no-layout|swap|upgrade)|before-dracut|flavour|dnf-flavour|sign-(systemd|tool-root)'
-
-# `bed check`, `bed boot-matrix`, `bed demo`: all cases, the boots, and the demonstration.
 
 # _one CASE: runs a case, and prints its line of `bed check`.
 _one() {
@@ -66,7 +66,8 @@ bed_products() {
     return "$rc"
 }
 
-# matrix-sid [CASE…]: dnf5, rpm 6 and the newest dracut. sid changes, so it is not part of `check`.
+# matrix-sid [CASE…]: runs the cases on sid, with dnf5, rpm 6 and the newest dracut; without CASE, also the comparison
+# of signatures. sid changes, so `check` does not run these cases.
 bed_matrix_sid() {
     local names=("$@")
     if ((${#names[@]} == 0)); then
@@ -94,8 +95,8 @@ image_of() {
 
 _copy_initramfs() { cp "$1/usr/lib/modules/$2/initramfs.img" "$3"; }
 
-# boot-matrix: on each base, the replaced image must boot the new kernel, and must not boot it with the base's
-# initramfs.
+# boot-matrix: on trixie, bookworm and odd, the replaced image must boot the new kernel; on the first two, it must not
+# boot it with the base's initramfs. An image with a first kernel must boot, too.
 bed_boot_matrix() {
     local suite rc=0 image old=$BED/old-initramfs
     local -A case_of=([trixie]=layout [bookworm]=dnf [odd]=odd)

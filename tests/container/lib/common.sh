@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Shared by all parts of the bed: paths, messages, logs, the cache.
+# Shared by all parts of the bed: paths, messages, logs, hashes of the products' inputs, the lock.
 
 # shellcheck disable=SC2034  # used by the other parts
 {
@@ -20,7 +20,8 @@ die() {
     exit 1
 }
 
-# run_logged LOG CMD…: runs CMD with its output in LOG. If CMD fails, prints the end of LOG and exits.
+# run_logged LOG CMD…: runs CMD, and appends its output to the file LOG in $LOGS. If CMD fails, prints the end of LOG
+# and exits.
 run_logged() {
     local log=$LOGS/$1 rc=0
     shift
@@ -35,8 +36,8 @@ run_logged() {
 now() { date +%s.%N; }
 since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.1f", b - a }'; }
 
-# key_of ITEM…: prints one hash of all items. An item is a file, a directory (both count with their content) or a
-# string.
+# key_of ITEM…: prints one hash of all items. An item is a file (its content), a directory (names and contents of its
+# regular files, except those below target/), or else a string.
 key_of() {
     local i
     for i in "$@"; do
@@ -58,7 +59,8 @@ mark_fresh() {
     printf '%s\n' "$2" >"$BED/keys/$1"
 }
 
-# lock_bed: takes the lock until this process ends; its child processes inherit it.
+# lock_bed: waits for the lock of the bed, and takes it. It is released when this process and the child processes that
+# inherit file descriptor 9 have ended.
 lock_bed() {
     [[ ! ${BED_IS_LOCKED-} ]] || return 0
     BED_IS_LOCKED=1

@@ -1,6 +1,7 @@
-"""Translates RUN <<EOF for buildah before 1.33, which has no here-documents: the text becomes the argument of the shell's -c.
+"""Translates RUN <<EOF for buildah before 1.33, which has no here-documents: the text becomes the argument of the
+shell's -c.
 
-heredoc.py SHELL <Containerfile: SHELL replaces /bin/sh in the lines of the last stage.
+heredoc.py SHELL <Containerfile: SHELL replaces /bin/sh for the here-documents of the last stage.
 """
 
 import json

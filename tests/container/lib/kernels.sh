@@ -15,8 +15,9 @@ kver_of() { cat "$BED/kernels/$1.kver"; }
 
 _upstream() { apt-cache --no-all-versions show "$1" | sed -nE 's/^Version: ([^-]*).*/\1/p'; }
 
-# Prints the names of two kernel packages: the newest two of the series that linux-image-cloud-amd64 depends on. They
-# are chosen once and stored; BED_OLD and BED_NEW (package names) override the choice. Kernels of newer series are
+# Prints the names of two kernel packages of the series that linux-image-cloud-amd64 depends on: first the newest one
+# with another upstream version, then the newest one. They are chosen once and stored; BED_OLD and BED_NEW (package
+# names) override the choice. Kernels of newer series are
 # packed in other ways, and the tests must not depend on whether apt knows them.
 choose_kernels() {
     local found=() old new series
@@ -154,7 +155,7 @@ bed_kernels() {
     for s in old new wrong-arch no-posttrans userland; do
         sign "$RPMS/$s"/*.rpm
     done
-    # The other sets are hard links to the files above.
+    # The other sets consist of hard links to the files above; not-rpm also has an HTML page under the name of an RPM.
     rm -rf "$RPMS"/{no-modules-core,mixed,not-rpm,empty}
     mkdir -p "$RPMS"/{no-modules-core,mixed,not-rpm,empty}
     ln "$RPMS"/new/*.rpm "$RPMS/no-modules-core/"

@@ -1,12 +1,12 @@
 # shellcheck shell=bash
 # `bed kills`: the real `replace`, killed at many times, killed between the end of rpm's transaction and rpm-ostree's
-# undo of its wrappers, and on disks that are too small. Then it runs again on the remaining tree. It must create the tree
-# of an undisturbed run, or exit with status 3 and the advice to build the layer again.
+# undo of its wrappers, and on disks that are too small. Then it runs again on the remaining tree. The second run must
+# create the tree of an undisturbed run, or exit with status 3 and the advice to build the layer again.
 
 KILLS=$BED/kills
 
-# Makes the directory that _fresh adds to the base: the tool, and a dracut.conf without compression, which takes most of
-# a run's time and does not matter here.
+# Makes the directory that _fresh adds to the base: the tool, and a configuration of dracut without compression.
+# Compression takes most of a run's time and does not matter here.
 _kills_add() {
     mkdir -p "$KILLS/add/usr/bin" "$KILLS/add/usr/lib/dracut/dracut.conf.d"
     cp "$TOOL" "$KILLS/add/usr/bin/ostree-kernel"
@@ -112,8 +112,8 @@ _again() {
 _not_half() {
     local img
     img=$KILLS/tree/usr/lib/modules/$(kver_of new)/initramfs.img
-    # An empty file is allowed: the shim of dracut creates it in an inner dracut run, and no run uses it as an
-    # initramfs.
+    # An empty file is allowed: the script that replaces dracut during the transaction (SHIM in src/site/hold.rs)
+    # creates it in an inner dracut run, and no run uses it as an initramfs.
     [[ ! -s $img ]] || cmp -s "$img" "$KILLS/initramfs.img" || die "kills: $1: half an initramfs is in place"
 }
 

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# `bed node`: a real ostree system with real systemd in QEMU, on which deployments are staged and the machine is rebooted.
+# `bed node`: stages deployments on a real ostree system with real systemd in QEMU, and reboots it.
 #
 #   target/bed/node/SUITE/root.img   the disk: the booted deployment, and one commit for each variant in its repository
 #   target/bed/node/SUITE/boot.img   a /boot of its own, 180 MB
@@ -13,7 +13,8 @@ NODE_BOOT_MB=180
 NODE_DROPPED=(usr/share/{zoneinfo,bash-completion,lintian,perl5,zsh,fish,gnupg,bug,common-licenses,info,python3,doc,man,ca-certificates,polkit-1}
     usr/lib/{python3,python3.*,apt,dpkg,udev/hwdb.d,udev/hwdb.bin,pcrlock.d} usr/lib/x86_64-linux-gnu/{perl*,gconv,ldscripts,sasl2}
     usr/lib/systemd/{user,catalog} usr/etc/{ssl,perl,python3*,apt,alternatives,rc?.d,init.d,pam.d,skel,cron*,dnf,gss} usr/bin/{x86_64-linux-gnu-*,perl*,python*,sq*,gpg*,dnf*})
-# Units that only cost time here: mdadm-shutdown alone runs dracut at each shutdown, 90 s of an emulated processor.
+# Units that only cost time here. For example, mdadm-shutdown runs dracut at each shutdown, which takes 90 s on an
+# emulated processor.
 NODE_MASKED=(mdadm-shutdown blk-availability dracut-shutdown lvm2-monitor systemd-binfmt systemd-update-utmp fstrim.timer e2scrub_all.timer
     systemd-sysusers lvm2-lvmpolld.socket proc-sys-fs-binfmt_misc.automount systemd-pcrlock.socket ldconfig systemd-journal-catalog-update
     systemd-update-done systemd-hwdb-update logrotate.timer systemd-tmpfiles-clean.timer e2scrub_reap apt-daily.timer man-db.timer getty@tty1
@@ -101,7 +102,8 @@ _node_own() {
     rm -rf "$w"
 }
 
-# _node_variant REPO CASES NAME KVER: commits the new system with the initramfs and the changed files of a case of the corpus.
+# _node_variant REPO CASES NAME KVER: commits the new system with the initramfs and the changed files of a case of the
+# corpus, or with the change that _node_own makes.
 _node_variant() {
     local repo=$1 case=$2/$3 name=$3 w image
     if [[ " ${NODE_OWN[*]} " == *" $name "* ]]; then
@@ -175,7 +177,7 @@ _node_made() { # _node_made SUITE
     mark_fresh "node-$suite" "$key"
 }
 
-# node [SUITE] [VERB ARG…]: VERB is one of node.py, by default "table".
+# node [SUITE] [VERB ARG…]: VERB is `sample` or a verb of node.py; the default is `table`.
 bed_node() {
     local suite=trixie product=$BED/node/product key
     if [[ ${1-} == trixie || ${1-} == bookworm ]]; then suite=$1 && shift; fi

@@ -5,7 +5,8 @@
 #   target/bed/rpms/shapes/fedora     a System.map that names the kernel's symbols, so that `depmod -e -F` is used
 #                          centos     CentOS Stream's scriptlets, which call weak-modules
 #                          rhel       as centos, with signatures of version 3, and rhel.asc: a key file of three blocks
-#                          rhcos      an RHCOS extensions directory: the base's own kernel, and kernel-rt without meta package
+#                          rhcos      an RHCOS extensions directory: the base's own kernel, and kernel-rt without its
+#                                     meta package
 #                          ublue      vmlinuz signed by sbsign, .vmlinuz.hmac as it was before
 #                          cachyos, ml, mono, azure   shapes.spec says how these differ
 #                          surface    kernel-surface, and linux-surface's package `kernel` without files

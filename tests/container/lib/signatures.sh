@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# `bed matrix-sid` compares tests/it/signatures.rs with the rpmkeys of sid.
+# For `bed matrix-sid`: compares the answers of rpm that tests/it/signatures.rs expects with those of sid's rpmkeys.
 
-# signature_matrix: the test writes a key file, a package and rpm's expected answer for each row; then sid's rpmkeys is
-# asked.
+# signature_matrix: the test writes a directory for each row, with a key file, a package, and the expected answers of
+# rpm and of this program. Then sid's rpmkeys verifies the packages.
 signature_matrix() {
     local dir=$BED/signatures
     rm -rf "$dir"

@@ -26,7 +26,8 @@ pub struct Case {
     /// For a broken case, the public issue, the CVE or the failed boot that it comes from; for a good case, its special
     /// feature.
     pub comes_of: &'static str,
-    /// Exactly the checks that must have a fatal finding; empty for a good case.
+    /// The checks that must have a fatal finding (with `--fatal-warnings`, a warning suffices), and no others except
+    /// `initramfs-projection`; empty for a good case.
     pub expected: Vec<&'static str>,
     pub change: Change,
 }

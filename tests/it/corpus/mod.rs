@@ -28,13 +28,13 @@ use scratch::Scratch;
 
 /// The minimum number of good images.
 const GOOD: usize = 20;
+/// The minimum number of broken images.
 const BROKEN: usize = 120;
 /// The maximum number of broken images with truncated, flipped or wrong bytes.
 const DAMAGED: usize = 30;
 /// The minimum number of broken images for each fatal check.
 const EACH: usize = 3;
 
-/// Returns the fatal checks.
 fn fatal_checks() -> impl Iterator<Item = &'static str> {
     let fatal = CHECKS
         .iter()
@@ -53,7 +53,8 @@ fn cases(products: &Products) -> Vec<Case> {
     cases
 }
 
-/// Returns the cases that `CORPUS_CASES` selects by name or by a part of the name; all cases if it is not set.
+/// Returns the cases that `CORPUS_CASES` selects: a comma-separated list of names or parts of names. Returns all cases
+/// if it is not set.
 fn selected(products: &Products) -> Vec<Case> {
     let mut cases = cases(products);
     if let Ok(only) = std::env::var("CORPUS_CASES") {

@@ -9,17 +9,19 @@ use crate::bytes::basename;
 use crate::checks::{Finding, Severity, listed, show};
 use crate::initramfs::{Elf, ElfError, EntryType, Facts, Inventory, Machine, Node};
 
-/// An ELF file of the initramfs.
+/// An ELF file of the initramfs, with the number of its entry.
 struct ElfFile<'a> {
     path: &'a [u8],
     entry: u64,
     elf: &'a Elf,
 }
 
-/// Returns findings about missing libraries, symbols and dynamic linkers: fatal if a boot uses a program that requires
-/// the missing part, warnings if it uses no such program, notes if only libraries that no program loads require it.
-/// With a tree, symbols are compared only for programs without which the root is not reached: a library of another
-/// build is found because it differs from the tree's file.
+/// Returns findings about missing libraries, symbol versions, symbols and dynamic linkers. A finding is fatal if a boot
+/// uses a program that requires the missing part, and a warning if it uses no such program. If only libraries that no
+/// program loads require a missing library, the finding is a note.
+///
+/// With a tree, symbols are compared only for programs without which the root is not reached: the check
+/// `initramfs-projection` finds a library of another build, because it differs from the tree's file.
 pub(super) fn unmet(
     inventory: &Inventory,
     facts: &Facts,
@@ -60,7 +62,7 @@ pub(super) fn unmet(
                 Unbound::Version { library, .. } => library.clone(),
                 Unbound::Symbol { object, .. } => object.clone(),
             };
-            // A library that does not fit is reported once, with the programs that need it.
+            // All programs that a fault in the same file affects have one finding.
             let known = unbound.entry(place);
             let (_, _, programs) = known.or_insert_with(|| (fault, asked_by.to_vec(), Vec::new()));
             programs.push(program.path);
@@ -137,7 +139,7 @@ pub(super) fn unmet(
     findings
 }
 
-/// Returns the damaged ELF files by their names and by the names of links to them, each with its path and error.
+/// Returns the damaged ELF files by their file names and by the names of links to them, each with its path and error.
 fn damaged<'a>(
     inventory: &'a Inventory,
     facts: &'a Facts,
@@ -163,8 +165,8 @@ fn some(programs: &[&[u8]]) -> String {
     }
 }
 
-/// Returns the ELF files for this machine, without modules and firmware: the programs with a dynamic linker, and the
-/// others.
+/// Returns the ELF files for this machine, each once, without modules and firmware: the programs with a dynamic linker,
+/// and the others.
 fn files<'a>(
     inventory: &'a Inventory,
     facts: &'a Facts,

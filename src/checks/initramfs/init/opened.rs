@@ -2,8 +2,8 @@
 //! Finds missing libraries that programs open by `dlopen`. A program starts without them, but silently lacks a feature.
 //!
 //! Programs list these libraries in ELF notes (systemd since 256, kmod since 34). Most libraries are optional. A
-//! library is required if its note has the priority `required`, or if the initramfs has the dracut module that installs
-//! it.
+//! library is required if its note has the priority `required`, if the initramfs has the dracut module that installs
+//! it, or if the included kernel modules cannot be loaded without it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ struct Promise {
     module: &'static str,
     /// The feature's name in the ELF note `.note.dlopen`.
     feature: &'static str,
-    /// The prefix of the library's name, for programs without notes.
+    /// The start of the library's name, or of its path from a directory on; used if no program has a note about it.
     library: &'static str,
 }
 
@@ -50,7 +50,8 @@ const REMEDY: Remedy = Remedy::ThenRebuild(
     "install the package that has it, or leave the module out with omit_dracutmodules in /etc/dracut.conf.d",
 );
 
-/// Returns findings about missing libraries that are opened at run time.
+/// Returns findings about missing libraries that are opened at run time: fatal for those without which modules cannot
+/// be loaded, otherwise warnings.
 pub(super) fn missing(subject: &Subject, inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
     let opened: Vec<&Opened> = facts.elves().flat_map(|elf| &elf.opened).collect();
     let names: BTreeSet<&[u8]> = inventory
@@ -96,7 +97,7 @@ pub(super) fn missing(subject: &Subject, inventory: &Inventory, facts: &Facts) -
     };
     let missing = missing.into_iter().map(finding);
     let mut findings: Vec<_> = missing.map(|it| it.only(Severity::Warning)).collect();
-    // udev loads no driver without libkmod, so this finding is fatal.
+    // udev loads no driver without libkmod, so the finding is fatal if the initramfs has modules.
     let kmod = opened
         .iter()
         .find(|it| it.feature == "kmod" && !is_there(it));
@@ -114,7 +115,7 @@ pub(super) fn missing(subject: &Subject, inventory: &Inventory, facts: &Facts) -
     findings
 }
 
-/// Returns the libraries that libkmod opens (since version 34).
+/// Returns the libraries that libkmod opens, according to its notes (since version 34).
 fn of_kmod(facts: &Facts) -> impl Iterator<Item = &Opened> {
     let is_kmod = |elf: &&Elf| {
         let soname = elf.soname.as_deref().unwrap_or_default();
@@ -124,7 +125,7 @@ fn of_kmod(facts: &Facts) -> impl Iterator<Item = &Opened> {
 }
 
 /// Returns the compressions of the included modules that the kernel does not decode itself, each with the name of the
-/// feature in libkmod's notes. Without the kernel's configuration it is assumed to decode none.
+/// feature in libkmod's notes. Without its configuration, the kernel is assumed to decode none.
 fn packings(subject: &Subject, inventory: &Inventory) -> BTreeMap<&'static str, &'static str> {
     let config = subject.config();
     let by_kernel = config.and_then(|config| config.module_decoder());
@@ -143,7 +144,7 @@ fn packings(subject: &Subject, inventory: &Inventory) -> BTreeMap<&'static str, 
     found
 }
 
-/// Returns the name of a file that can be a library; `None` for other files.
+/// Returns the file name of `path` if it can be that of a library; `None` for other files.
 fn name(path: &[u8]) -> Option<&[u8]> {
     let name = basename(path);
     contains(name, b".so").then_some(name)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks directories and links that the kernel, systemd, kmod and dracut require.
+//! Checks mount points, the directory of the kernel's modules, and the program that the kernel runs to load modules.
 
 use super::settings;
 use crate::boot::run;
@@ -12,13 +12,13 @@ use crate::kernel::modules::ModuleName;
 
 const REMEDY: Remedy = Remedy::RebuildOr("remove the named entry; dracut did not create it");
 
-/// Mount points. systemd creates missing ones.
+/// Mount points of every boot. systemd creates missing ones.
 const MOUNT_POINTS: [&str; 5] = ["dev", "proc", "run", "sys", "sysroot"];
 
-/// The default of `CONFIG_MODPROBE_PATH`.
+/// The default of `CONFIG_MODPROBE_PATH`, used if the kernel's configuration is not known.
 const MODPROBE: &str = "/sbin/modprobe";
 
-/// Returns findings about directories and links that a boot requires, and about modprobe.
+/// Returns findings about directories and links in the place of directories, and about modprobe.
 pub(super) fn wrong(subject: &Subject, inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
     let mut findings: Vec<_> = MOUNT_POINTS
         .into_iter()
@@ -48,8 +48,8 @@ fn mount_point(inventory: &Inventory, path: &str) -> Option<Finding> {
     ))
 }
 
-/// Returns a finding if `/lib/modules/KVER` does not lead to the kernel's directory: kmod looks there on every
-/// distribution.
+/// Returns a finding if `/lib/modules/KVER` does not lead to the kernel's directory `/usr/lib/modules/KVER`: kmod and
+/// dracut look there. `None` if the kernel's directory is missing, which `initramfs-kver` reports.
 fn modules(inventory: &Inventory, kver: &Kver) -> Option<Finding> {
     let path = kver.dir();
     let (real, _) = inventory.resolve(path.as_bytes()).ok()?;
@@ -64,8 +64,9 @@ fn modules(inventory: &Inventory, kver: &Kver) -> Option<Finding> {
     Some(Finding::new(place, found, expected, REMEDY))
 }
 
-/// Returns a finding if a file system is a module and the program in `kernel.modprobe` cannot start: the kernel runs it
-/// to load the module.
+/// Returns a finding if the initramfs has a file system as a module, and the kernel cannot start the program with which
+/// it loads such modules. This is the program in the kernel parameter `kernel.modprobe`, by default that in the
+/// kernel's configuration. The finding is a warning if the root can be mounted without the program.
 fn modprobe(subject: &Subject, inventory: &Inventory, facts: &Facts) -> Option<Finding> {
     let is_fs = |path: &&[u8]| path.windows(11).any(|it| it == b"/kernel/fs/");
     let modules = inventory.kernel_modules();
@@ -101,8 +102,8 @@ fn modprobe(subject: &Subject, inventory: &Inventory, facts: &Facts) -> Option<F
     })
 }
 
-/// Returns whether the root can be mounted with drivers that are built in or loaded by `modules-load.d`. Without
-/// `--root-fs`, one file system suffices.
+/// Returns whether the root can be mounted with file systems that are built in or loaded by `modules-load.d`. Without
+/// `--root-fs`, one file system suffices. `true` if the built-in drivers cannot be read.
 fn mounts_without_modprobe(subject: &Subject, inventory: &Inventory) -> bool {
     let Ok(able) = Able::of(subject, inventory) else {
         return true;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that dracut's modules have their programs. dracut lists a module even if it could not install its program,
-//! and exits with status 0.
+//! Checks that the dracut modules in the initramfs have their programs. dracut lists a module even if it could not
+//! install the module's program, and exits with status 0.
 
 use crate::boot::program;
 use crate::checks::{Finding, Remedy, Severity};

@@ -82,7 +82,7 @@ fn has(rule: &Rule, key: &[u8], fits: fn(&[u8]) -> bool) -> bool {
 }
 
 /// Returns whether a rule calls the program `name` in a token with `key`, as a builtin of udev or as an external
-/// program. `has_argument` decides whether the arguments are the right ones.
+/// program with a path. `has_argument` decides whether the arguments are the right ones.
 fn calls(rule: &Rule, key: &[u8], name: &[u8], has_argument: fn(&[u8]) -> bool) -> bool {
     let mut tokens = rule.tokens.iter().filter(|it| it.key == key);
     tokens.any(|it| {
@@ -162,7 +162,8 @@ fn links(rule: &Rule, dir: &[u8]) -> bool {
 }
 
 /// Returns findings about required rules that one of their events does not reach, about rules that undo the effect of
-/// required rules, and about lines that udev ignores.
+/// required rules, and warnings about lines that udev ignores. If not all rules were read, no rule is reported as
+/// missing.
 pub(super) fn rules(rules: &Rules) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     for goal in GOALS.iter().filter(|_| !rules.is_partial) {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finds scripts without an interpreter, empty programs, and links that enable missing units.
+//! Finds scripts without an interpreter, empty programs, a last command of `/init` that cannot start, and links that
+//! enable missing units.
 //!
 //! A fault is fatal in a file that is named by `/init`, a dracut hook, a udev rule, or a unit that a boot can start.
-//! systemd runs all generators, but a boot may succeed without them, so a fault of a generator is a warning.
+//! systemd runs all generators, but a boot may succeed without them, so a fault of a generator is a warning. In any
+//! other file, a fault is a note.
 
 use crate::boot::{CannotRun, Graph, RootSetup, has_unit, run};
 use crate::bytes::contains;
@@ -42,9 +44,9 @@ pub(super) fn that_cannot_run(
 
 /// The defect of an executable file.
 enum Broken {
-    /// It is empty.
+    /// The file is empty.
     Empty,
-    /// It is a script whose interpreter cannot run, with the reason.
+    /// The file is a script whose interpreter cannot run, with the reason.
     Without(String),
 }
 
@@ -83,7 +85,8 @@ fn of_env(line: &[u8]) -> Option<&[u8]> {
     words.find(|word| !word.starts_with(b"-") && !word.contains(&b'='))
 }
 
-/// Returns a finding if `/init` is a script whose last line executes (`exec`) a program that cannot start.
+/// Returns a finding if `/init` is a script whose last line executes (`exec`) a program that cannot start. `None` if
+/// the program is not an absolute path of literal characters.
 pub(super) fn last_act_of_init(
     inventory: &Inventory,
     facts: &Facts,
@@ -113,7 +116,7 @@ pub(super) fn last_act_of_init(
     ))
 }
 
-/// Returns findings about links in `*.wants` to missing units. The check `initramfs-units` examines links in
+/// Returns warnings about links in `*.wants` to missing units. The check `initramfs-units` examines links in
 /// `*.requires`.
 pub(super) fn wants(inventory: &Inventory) -> Vec<Finding> {
     let mut findings = Vec::new();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finds settings that stop each boot: kernel parameters of `sysctl.d` after which no driver can be loaded, and
-//! arguments in `etc/cmdline` and `etc/cmdline.d` with which dracut's scripts stop in a shell (`getcmdline` of
-//! `dracut-lib.sh`, dracut 106).
+//! Finds settings that stop each boot: the kernel parameter `kernel.modules_disabled` in `sysctl.d`, after which no
+//! driver can be loaded, and arguments in `etc/cmdline` and `etc/cmdline.d` with which dracut's scripts stop in a shell
+//! (`getcmdline` of `dracut-lib.sh`, dracut 106). Also reads other settings of `sysctl.d` and `modules-load.d` for
+//! `places`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,9 +50,9 @@ fn files<'a>(inventory: &'a Inventory, dir: &str) -> Vec<(&'a [u8], String, &'a 
     confs.map(file).collect()
 }
 
-/// Returns the file of `sysctl.d` that sets the kernel parameter `name` during the boot, and the value. Of several
-/// lines, the last one applies. `None` if no line sets the parameter, or if the initramfs has no systemd-sysctl, which
-/// applies the files.
+/// Returns the path of the file in `sysctl.d` that sets the kernel parameter `name` during the boot, and the value. Of
+/// several lines, the last one applies. `None` if no line sets the parameter, or if the initramfs has no
+/// systemd-sysctl, which applies the files.
 pub(super) fn parameter(inventory: &Inventory, name: &str) -> Option<(String, String)> {
     inventory.resolve(PROGRAM).ok()?;
     let mut by_name = BTreeMap::new();
@@ -73,7 +74,7 @@ pub(super) fn parameter(inventory: &Inventory, name: &str) -> Option<(String, St
     last
 }
 
-/// Returns a finding if `kernel.modules_disabled` is 1, the only value that the kernel accepts besides 0, and the
+/// Returns a finding if `sysctl.d` sets `kernel.modules_disabled` to 1, the only value that the kernel accepts, and the
 /// initramfs has modules.
 fn no_modules(inventory: &Inventory) -> Option<Finding> {
     if inventory.kernel_modules().is_empty() {
@@ -87,7 +88,7 @@ fn no_modules(inventory: &Inventory) -> Option<Finding> {
     Some(Finding::new(place, found, expected, REMEDY))
 }
 
-/// Returns the modules that systemd-modules-load loads.
+/// Returns the modules that `modules-load.d` names and systemd-modules-load loads.
 pub(super) fn loaded_modules(inventory: &Inventory) -> BTreeSet<ModuleName> {
     let files = MODULES_LOAD.iter().flat_map(|dir| files(inventory, dir));
     let lines = files.flat_map(|(_, _, text)| text.split(|&byte| byte == b'\n'));

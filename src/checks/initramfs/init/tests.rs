@@ -730,7 +730,7 @@ fn the_program_with_which_the_kernel_loads_drivers() {
         found[0].starts_with("fatal sbin/modprobe in the initramfs: no such program"),
         "{found:?}"
     );
-    // The driver of the root's file system is loaded without modprobe, so this is only a warning.
+    // The driver of the root's file system is loaded without modprobe, so the finding is only a warning.
     let found = findings(|bench| {
         gone(bench);
         bench.put("etc/modules-load.d/root.conf", b"# the root\next4\n");

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds programs that cannot run, of systemd itself and of the units that it starts.
 //!
-//! A program that cannot run is fatal in a unit that is required to reach the root, and a warning in another unit that
-//! starts without a condition. The programs of the remaining units are not reported: real images that boot lack some of
-//! them.
+//! A program that cannot run is fatal if systemd itself runs it, or a unit that is required to reach the root. It is a
+//! warning in another unit that starts without a condition. The programs of the remaining units are not reported: real
+//! images that boot lack some of them.
 
 use std::collections::BTreeSet;
 
@@ -11,13 +11,14 @@ use crate::boot::{BY_SYSTEMD, Booted, CannotRun, EXECUTOR, Fault, run};
 use crate::checks::{Finding, Remedy, Severity, show};
 use crate::initramfs::{Facts, Inventory};
 
-/// The first version of systemd that has [`EXECUTOR`]. Versions of dracut from before this version of systemd do not
+/// The first version of systemd that has [`EXECUTOR`]. Versions of dracut that are older than systemd 255 do not
 /// install the program.
 const EXECUTOR_SINCE: u32 = 255;
 
 const REMEDY: Remedy = Remedy::Rebuild;
 
-/// Returns findings about programs of systemd and of its units that cannot run.
+/// Returns findings about programs of systemd and of its units that cannot run. A command whose failure systemd ignores
+/// (prefix `-`) counts only if it is the command of a goal.
 pub(super) fn that_cannot_start(
     inventory: &Inventory,
     facts: &Facts,

@@ -28,7 +28,7 @@ pub(super) fn reads_indexes(inventory: &Inventory) -> bool {
 type Learnt<T> = for<'f> fn(&'f Facts, &Inventory, &Node) -> Option<&'f List<T>>;
 
 /// Returns depmod's list `name` in the initramfs, with its place for findings. `Err` is the finding about a missing or
-/// damaged list: busybox's modprobe reads the text file, libkmod the index.
+/// damaged list.
 pub(super) fn own<'s, T>(
     subject: &'s Subject,
     name: &str,
@@ -51,8 +51,8 @@ pub(super) fn own<'s, T>(
     Err(Finding::new(place, why, expected, REBUILD))
 }
 
-/// Returns a finding if the included list `own` has no line for the module `relative`, or other dependencies than
-/// `needs`, the dependencies in the tree's list. Built-in modules are not compared.
+/// Returns a finding if the included list `own` at `path` has no line for the module `relative`, or has dependencies
+/// other than `needs`, the dependencies in the tree's list. Built-in modules among the dependencies are not compared.
 pub(super) fn own_line(
     relative: &[u8],
     needs: &Needs,

@@ -7,11 +7,12 @@ use super::REMEDY;
 use crate::checks::{Finding, Severity, listed};
 use crate::initramfs::Inventory;
 
-/// Options with which the boot does not require the device of a line.
+/// Mount options with which the boot does not wait for the device of a line.
 const OPTIONAL: [&str; 3] = ["nofail", "noauto", "x-systemd.automount"];
 
-/// Returns findings about devices that `etc/fstab` requires. For devices that are named by a label, a UUID or a mapping
-/// they are warnings, since every machine may have a device with such a name.
+/// Returns findings about devices that `etc/fstab` requires, except swap. For a device that is named by `TAG=` (such as
+/// `UUID=`), in `/dev/disk/by-*` or in `/dev/mapper` the finding is a warning, since every machine may have a device
+/// with such a name.
 pub(super) fn devices(inventory: &Inventory) -> Vec<Finding> {
     let text = inventory.data(b"etc/fstab").unwrap_or_default();
     let text = String::from_utf8_lossy(text);

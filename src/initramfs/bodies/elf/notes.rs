@@ -2,7 +2,7 @@
 //! Parses the notes of an ELF file: its build-id, and the libraries that it opens by `dlopen`. The libraries are in
 //! notes of the type `FDO_DLOPEN_METADATA` (in systemd since 256, in kmod since 34), each of which is a JSON array.
 //!
-//! Malformed notes are skipped.
+//! Notes with malformed content are skipped, and an incomplete note ends the parsing.
 
 use serde::Deserialize;
 
@@ -13,22 +13,22 @@ const OWNER: &[u8] = b"FDO\0";
 /// The type and the owner of the build-id (`NT_GNU_BUILD_ID` of elf.h).
 const BUILD_ID: (u64, &[u8]) = (3, b"GNU\0");
 
-/// Upper bound of a build-id (bytes); real ones have 20.
+/// Upper bound of a build-id (bytes); most have 20.
 const BUILD_ID_MAX: usize = 64;
 
-/// Upper bound of the number of notes in a segment; libsystemd-shared has about 40.
+/// Upper bound of the number of notes that are read from a segment; libsystemd-shared has about 40.
 const NOTES_MAX: usize = 256;
 
-/// Upper bound of a note (bytes); real ones have about 150.
+/// Upper bound of the text of a note about `dlopen` (bytes); real ones have about 150.
 const NOTE_MAX: usize = 4096;
 
 /// A library that a file opens at run time.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Opened {
-    /// The feature that uses it, for example `fido2`.
+    /// The feature that uses it, for example `fido2`; empty if the note does not name one.
     #[serde(default)]
     pub feature: String,
-    /// `required`, `recommended` or `suggested`.
+    /// `required`, `recommended` or `suggested`; empty if the note does not state it.
     #[serde(default)]
     pub priority: String,
     /// Its alternative sonames, of which one is sufficient.
@@ -44,7 +44,7 @@ impl Opened {
     }
 }
 
-/// Parses the libraries in a segment of notes. `number` decodes an integer in the file's byte order.
+/// Returns the libraries in a segment of notes. `number` decodes an integer in the file's byte order.
 pub(super) fn opened(notes: &[u8], number: impl Fn(&[u8]) -> u64) -> Vec<Opened> {
     let mut found = Vec::new();
     for note in all(notes, number) {
@@ -58,14 +58,14 @@ pub(super) fn opened(notes: &[u8], number: impl Fn(&[u8]) -> u64) -> Vec<Opened>
     found
 }
 
-/// Parses the build-id in a segment of notes; `None` if there is none, or if it exceeds [`BUILD_ID_MAX`].
+/// Returns the first build-id in a segment of notes; `None` if there is none, or if it exceeds [`BUILD_ID_MAX`].
 pub(super) fn build_id(notes: &[u8], number: impl Fn(&[u8]) -> u64) -> Option<Vec<u8>> {
     let mut notes = all(notes, number);
     let note = notes.find(|note| (note.kind, note.owner) == BUILD_ID)?;
     (note.text.len() <= BUILD_ID_MAX).then(|| note.text.to_vec())
 }
 
-/// Returns the notes of a segment up to the first incomplete one.
+/// Returns the notes of a segment up to the first incomplete one, at most [`NOTES_MAX`].
 fn all<'a>(mut notes: &'a [u8], number: impl Fn(&[u8]) -> u64) -> impl Iterator<Item = Note<'a>> {
     let next = move || {
         let found = note(notes, &number)?;

@@ -77,7 +77,7 @@ struct Relocation {
 }
 
 impl File<'_> {
-    /// Checks the relocations, as far as they are within the held bytes and the machine's types are known.
+    /// Checks the tables of relocations that are completely within the held bytes, if the machine is one of [`TYPES`].
     ///
     /// # Errors
     /// When the dynamic linker would fail with the relocations, or would not bind a function of another file.

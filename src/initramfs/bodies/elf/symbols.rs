@@ -4,14 +4,15 @@
 
 use crate::elf::{ElfError, File, PT_LOAD, ProgramHeader};
 
-/// Upper bound of the symbol versions of one file (bytes): their names, plus [`RECORD`] for each. libc has about 2,000.
+/// Upper bound of the symbol versions that one file requires, and of those that it defines (bytes). Counted are the
+/// names of versions and libraries, and [`RECORD`] for each record. libc has about 2,000 bytes.
 const VERSIONS_MAX: u64 = 64 << 10;
-/// The number of bytes that are counted for each version record.
+/// The number of bytes that are counted for a version record, whatever its names.
 const RECORD: u64 = 16;
 /// Upper bound of the symbols that are read from one file; libcrypto has about 6,000.
 const SYMBOLS_MAX: u64 = 1 << 15;
 /// Upper bound of the symbol names of one file together (bytes); those of libcrypto have about 150,000. Symbols can
-/// share names, so the size of the file does not bound the sum.
+/// share names, so the file's size does not bound the sum.
 const NAMES_MAX: usize = 1 << 20;
 
 /// Upper bound of the number of symbols in a hash chain; real chains have fewer than 20.
@@ -42,7 +43,7 @@ pub struct Required {
     pub is_weak: bool,
 }
 
-/// The global symbols of a file.
+/// The global symbols of a file, without the undefined weak ones, which may stay undefined.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Symbols {
     /// Names that another object must define, each with a NUL after it; read by `undefined()`.
@@ -105,7 +106,7 @@ impl Dynamic<'_> {
     }
 }
 
-/// Returns the file offset of an address; `None` if no loaded segment has it.
+/// Returns the file offset of an address; `None` if no loaded segment has it in its part of the file.
 pub(super) fn offset(headers: &[ProgramHeader], address: u64) -> Option<u64> {
     let mut loads = headers.iter().filter(|header| header.kind == PT_LOAD);
     loads.find_map(|load| {
@@ -193,12 +194,13 @@ impl File<'_> {
         self.number_at(WHAT, at + next, 4)
     }
 
-    /// Returns the global symbols; `None` if a table is missing, the symbols are not completely within the held bytes,
-    /// or they exceed a limit. A defined symbol that a look-up in the GNU hash table does not find is left out.
+    /// Returns the global symbols; `None` if a table is missing, or if the symbols or their names are not completely
+    /// within the held bytes or exceed a limit. A defined symbol that a look-up in the GNU hash table does not find is
+    /// left out.
     ///
     /// # Errors
-    /// When the tables have values with which the dynamic linker fails, or when the buckets of the GNU hash table do
-    /// not end within the held bytes.
+    /// When the tables have values that no linker writes or with which the dynamic linker fails. Also when the header,
+    /// the filter or the buckets of the GNU hash table are not within the held bytes.
     pub(super) fn symbols(&self, dynamic: &Dynamic) -> Result<Option<Symbols>, ElfError> {
         let Some(table) = dynamic.place(DT_SYMTAB) else {
             return Ok(None);
@@ -271,8 +273,8 @@ impl File<'_> {
         let what = "the hashes of the symbols";
         let word = |at: u64| self.number_at(what, table.saturating_add(at), 4);
         let (buckets, first, filters, shift) = (word(0)?, word(4)?, word(8)?, word(12)?);
-        // The dynamic linker divides by the number of buckets, and asserts that the number of filters is a power of
-        // two.
+        // The dynamic linker divides by the number of buckets, and asserts that the number of words in the filter is a
+        // power of two.
         if buckets == 0 || !filters.is_power_of_two() {
             return Err(ElfError::Damaged(what));
         }
@@ -292,7 +294,7 @@ impl File<'_> {
     }
 
     /// Returns the number of symbols from the older hash table (`DT_HASH`), since the dynamic section does not contain
-    /// the number; `None` if there is no such table, or it cannot be read.
+    /// the number; `None` if there is no such table, or the number cannot be read.
     fn count_of_hash(&self, dynamic: &Dynamic) -> Option<u64> {
         const S390X: u16 = 22;
         // On s390x each number of this table has 8 bytes, which is not supported.
@@ -323,7 +325,7 @@ impl Hashes<'_> {
         file.number_at(what, self.chains.checked_add(at)?, 4).ok()
     }
 
-    /// Returns the number of symbols; `None` if the table is incomplete.
+    /// Returns the number of symbols in the symbol table; `None` if the hash table is incomplete.
     fn count(&self, file: &File) -> Option<u64> {
         let buckets = self.buckets.chunks_exact(4);
         let last = buckets.map(|it| file.number(it)).max()?;
@@ -336,7 +338,7 @@ impl Hashes<'_> {
         Some(self.first + at + 1)
     }
 
-    /// Returns whether a look-up of the name finds the symbol.
+    /// Returns whether a look-up of the name reaches the symbol, within [`CHAIN_MAX`] steps.
     fn leads_to(&self, file: &File, symbol: u64, name: &[u8]) -> bool {
         let hash = name.iter().fold(5381_u32, |hash, &byte| {
             hash.wrapping_mul(33).wrapping_add(u32::from(byte))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Missing drivers for the root, and other losses compared with the base.
+//! Drivers for the root that are missing or blocked, and other losses compared with the base.
 
 use super::broken;
 use super::modules::forget_inside;

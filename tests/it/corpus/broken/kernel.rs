@@ -130,8 +130,8 @@ fn several() -> Vec<Case> {
     ]
 }
 
-/// Changes bytes of the compressed kernel, but no header. lz4's legacy format has no checksum, but in a block these bytes
-/// are the length of a literal or match that exceeds the block.
+/// Changes bytes of the compressed kernel, but no header. lz4's legacy format has no checksum, but in a block these
+/// bytes are the length of a literal or match that exceeds the block.
 fn flip(vmlinuz: &mut [u8]) {
     let middle = vmlinuz.len() / 2;
     vmlinuz[middle..middle + (64 << 10)].fill(0xff);

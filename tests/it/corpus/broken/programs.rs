@@ -294,7 +294,8 @@ fn scripts() -> Vec<Case> {
     ]
 }
 
-/// Returns cases with truncated or empty files, as on a full disk, and a case without /init beside a squashfs file.
+/// Returns cases with truncated, partly zeroed or empty files, as on a full disk, and a case without /init beside a
+/// squashfs file.
 fn torn() -> Vec<Case> {
     const FULL: &str = "coreos/fedora-coreos-tracker#1247";
     const UDEVADM: &str = "usr/bin/udevadm";

@@ -1,6 +1,6 @@
 #!/bin/bash
 
-# dracut includes this module only if dracut.conf.d requests it.
+# With status 255, dracut includes this module only on request (dracut.modules(7)), here by dracut.conf.d/50-hello.conf.
 check() {
     return 255
 }
