@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Rejects command lines in which an option would have no effect. The error contains the command line to type instead.
-//! clap itself rejects two options of a command that exclude each other. Most of the rules in this file either combine
-//! a global option with an option of one command, or depend on an option's value.
+//! Rejects command lines in which an option would have no effect. The error names the remedy, often the command line to
+//! type instead. clap itself rejects two options of a command that exclude each other. Most of the rules in this file
+//! either combine a global option with an option of one command, or depend on an option's value.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -18,14 +18,14 @@ use crate::kernel::kver::Kver;
 use crate::oci::{ImageReference, ReferenceError};
 use crate::plan::Backend;
 
-/// Options that control the output; they apply to every command.
+/// The IDs of the options that control the output; they apply to every command.
 const PRINTING: [&str; 4] = ["format", "color", "quiet", "verbose"];
 
 /// Checks a command line that clap has accepted.
 ///
 /// # Errors
-/// A usage error for an option that would have no effect or that contradicts another, for an argument that is not an
-/// image, and for a key or certificate that cannot be used.
+/// A usage error for an option that would have no effect or that contradicts another, for an argument that must be an
+/// image and is none, and for a key or certificate that cannot be used.
 pub fn check(cli: &Cli, matches: &ArgMatches) -> Result<(), clap::Error> {
     let is_given = |matches: &ArgMatches, id: &str| {
         matches.try_contains_id(id).unwrap_or(false)
@@ -142,8 +142,8 @@ fn verify(args: &cmd::verify::Args, root: &Path, has_root: bool) -> Option<Strin
     })
 }
 
-/// Returns the error for an argument of `verify` that is not an image, with the command line to type instead; `None`
-/// for an image.
+/// Returns the error for an argument of `verify` that is not an image, with the command lines to type instead if it
+/// names no transport; `None` for an image.
 fn no_image(word: &OsStr) -> Option<String> {
     let error = parse(word).err()?;
     let text = word.to_string_lossy();
@@ -187,7 +187,7 @@ fn no_registry<'w>(
 }
 
 /// Returns the error for an argument of `status` or `inspect`: an image reference that is not valid, or an image
-/// together with `--root`.
+/// together with `--root`. Returns `None` for a word that names no transport, such as a path.
 fn image(command: &str, word: &OsStr, has_root: bool) -> Option<String> {
     match parse(word) {
         Ok(image) if has_root => Some(format!(

@@ -22,7 +22,8 @@ pub(super) fn modules<'a>(
     of_kernel.map(|(_, name)| name)
 }
 
-/// Returns whether the package owns a module that the base has on disk and no taken package brings.
+/// Returns whether the package owns a module for the new kernel that the base has on disk for its own kernel, and that
+/// no taken package brings.
 pub(super) fn is_missed(package: &Package, taken: &[Source], sides: &Sides) -> bool {
     let comes = |name: &ModuleName| {
         let built = (sides.kver.to_string(), name.clone());
@@ -57,8 +58,9 @@ pub(super) fn warn_left_out(rest: &[Source], kver: &Kver) -> Vec<String> {
     rest.iter().filter_map(warning).collect()
 }
 
-/// Takes companions: packages that do not belong to the new kernel, but were built with it. The base must have a
-/// package of the same name, and all requirements must be met afterwards.
+/// Moves companions from `rest`, which has only packages of the new kernel's build, to `taken`. A companion does not
+/// belong to the new kernel. The base must have a package of the same name, and all requirements must be met
+/// afterwards.
 pub(super) fn companions(taken: &mut Vec<Source>, rest: &mut Vec<Source>, sides: &Sides) {
     let host = sides.host;
     let is_there = |nevra: &Nevra| host.installed().any(|it| it.nevra == *nevra);
@@ -80,8 +82,8 @@ pub(super) fn companions(taken: &mut Vec<Source>, rest: &mut Vec<Source>, sides:
     taken.append(&mut chosen);
 }
 
-/// Returns the index of a companion that cannot be taken: it requires something that nothing provides, or a remaining
-/// package requires something that only the replaced package provides. `None` if all can be taken.
+/// Returns the index of the first companion that cannot be taken: it requires something that nothing would provide, or
+/// a remaining package requires something that only the replaced package provides. `None` if all can be taken.
 fn unfit(chosen: &[Source], taken: &[Source], sides: &Sides) -> Option<usize> {
     let host = sides.host;
     let coming = || chosen.iter().chain(taken).map(|source| &source.package);

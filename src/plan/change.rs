@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The kernel's packages before and after.
+//! The packages that a transaction changes, before and after it, and the table that shows them.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +15,8 @@ pub struct Change {
     pub after: Option<Nevra>,
 }
 
-/// Formats one line per change: the name, the version before and the version after, with the new name if it differs.
-/// Then follows one line per package in `stays`. Empty if both lists are empty.
+/// Formats a table: a heading, one line per change, and one line per package in `stays`. A line has the name, the
+/// version and release before, and those after, with the new name if it differs. Empty if both lists are empty.
 pub fn table(changes: &[Change], stays: &[Nevra]) -> String {
     if changes.is_empty() && stays.is_empty() {
         return String::new();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Facts from the survey, as values.
+//! The facts about a tree that the survey found, and conclusions from them: the kernel that is replaced, and the
+//! packages of a kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -79,7 +80,7 @@ impl fmt::Display for RpmOstreeVersion {
     }
 }
 
-/// The state of cliwrap: rpm-ostree's shell wrappers of programs.
+/// The state of cliwrap: rpm-ostree's shell wrappers of programs. Paths are relative to the root.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cliwrap {
     /// Wrappers whose original is in `usr/libexec/rpm-ostree/wrapped`: (wrapper, original).
@@ -100,32 +101,32 @@ impl Cliwrap {
 /// A directory of `usr/lib/modules`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModuleDir {
-    /// Its name.
+    /// The directory's name: a kver, if it belongs to a kernel.
     pub name: String,
-    /// Whether the directory holds a regular `vmlinuz`.
+    /// Whether the directory holds a `vmlinuz` that is a regular file or a link to one.
     pub has_vmlinuz: bool,
-    /// Out-of-tree modules in the directory, if it has no `vmlinuz`: modules that were built before their kernel was
-    /// installed.
+    /// All modules in the directory if it has no `vmlinuz`, since they may be kmods that were installed before their
+    /// kernel; otherwise empty.
     pub kmods: BTreeSet<ModuleName>,
 }
 
 /// An earlier run of `replace`, from its report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Earlier {
-    /// The kernel that it installed.
+    /// The kernel that the run installed.
     pub kver: String,
-    /// The NEVRAs of all packages of its sources, taken or left out.
+    /// The NEVRAs of all packages of the run's sources, taken or left out.
     pub sources: BTreeSet<String>,
 }
 
 /// An out-of-tree module of the installed kernel: `modules.order` does not list it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kmod {
-    /// Its name.
+    /// The module's name.
     pub name: ModuleName,
-    /// The file, relative to the root.
+    /// The module's file, relative to the root.
     pub path: String,
-    /// The names of the packages that own it.
+    /// The names of the packages that own the file; empty if there are none.
     pub owners: Vec<String>,
 }
 
@@ -180,7 +181,7 @@ pub struct Host {
     pub cliwrap: Cliwrap,
     /// Whether kernel-install's layout is `ostree` in a file that this version of rpm-ostree reads.
     pub layout_ostree: bool,
-    /// The directories of `usr/lib/modules`.
+    /// The directories of `usr/lib/modules`, sorted by name.
     pub module_dirs: Vec<ModuleDir>,
     /// An rpmdb that was not read, as "/PATH has the format FORMAT": only the image's rpm can read it, and this command
     /// starts no program of the image.
@@ -189,9 +190,9 @@ pub struct Host {
     pub packages: Vec<Installed>,
     /// All other installed packages.
     pub others: Vec<Installed>,
-    /// All modules of the kernel on disk, whether a package owns them or not.
+    /// All modules of the kernels on disk, whether a package owns them or not.
     pub modules: BTreeSet<ModuleName>,
-    /// The out-of-tree modules of the kernel on disk.
+    /// The out-of-tree modules of the kernels on disk, without the links of weak-modules.
     pub kmods: Vec<Kmod>,
     /// The earlier run of `replace` whose report is in the tree.
     pub earlier: Option<Earlier>,
@@ -203,12 +204,13 @@ pub struct Host {
     pub versionlock: bool,
     /// Whether weak-modules is installed, a program that links modules of one kernel into another kernel's directory.
     pub weak_modules: bool,
-    /// UKIs that would be booted instead of a `vmlinuz`.
+    /// The unified kernel images (UKIs) that would be booted instead of a `vmlinuz`; all UKIs if there is no `vmlinuz`.
+    /// Paths are relative to the root.
     pub ukis: Vec<String>,
     /// Required programs that the tree lacks.
     pub missing_programs: Vec<&'static str>,
-    /// Files that a killed transaction left: programs that rpm-ostree saved (`*.rpmostreesave`, `systemctl.backup`),
-    /// and files of a hold.
+    /// Paths, relative to the root, that a killed transaction left: programs that rpm-ostree saved (`*.rpmostreesave`,
+    /// `systemctl.backup`), and files and directories of a hold.
     pub leftovers: Vec<String>,
     /// Other facts to refuse or to warn about.
     pub oddities: Oddities,
@@ -230,12 +232,12 @@ impl Host {
         format!("{}{cliwrap}, {kernels}", self.kind)
     }
 
-    /// Returns the kernels: directories that hold a `vmlinuz`.
+    /// Returns the kernels on disk: directories that hold a `vmlinuz`.
     pub fn kernels(&self) -> impl Iterator<Item = &ModuleDir> {
         self.module_dirs.iter().filter(|dir| dir.has_vmlinuz)
     }
 
-    /// Returns the only kernel.
+    /// Returns the only kernel on disk.
     ///
     /// # Errors
     /// When there is no kernel, there are several, or the name of the kernel's directory is not a kver.
@@ -251,8 +253,8 @@ impl Host {
         }
     }
 
-    /// Disregards all kernels except `kver`. Returns a sentence for each other kernel, with the command that removes
-    /// it.
+    /// Disregards all kernels on disk except `kver`. Returns a sentence for each other kernel, with the command that
+    /// removes the kernel.
     pub fn keep_only(&mut self, kver: &Kver) -> Vec<String> {
         let is_other = |dir: &&ModuleDir| dir.has_vmlinuz && dir.name != kver.as_str();
         let sentence = |dir: &ModuleDir| {
@@ -274,12 +276,12 @@ impl Host {
         sentences
     }
 
-    /// Returns the kernel that a new kernel replaces: the only kernel on disk, else the kernel that is only in the
-    /// rpmdb because its directory was removed. `None` if there is no kernel in either place.
+    /// Returns the kernel that a new kernel replaces: the only kernel on disk, else the only kernel of the rpmdb, whose
+    /// `vmlinuz` was removed. `None` if there is no kernel in either place.
     ///
     /// # Errors
-    /// When there are several kernels, the name of a kernel's directory is not a kver, or a run was killed during its
-    /// transaction.
+    /// When there are several kernels, or the name of the only one is not a kver. Also when no kernel is on disk, and a
+    /// run was killed after it had begun its transaction.
     pub fn replaced(&self) -> Result<Option<Kver>, Refusal> {
         if self.kernels().next().is_some() {
             return self.kernel().map(Some);
@@ -304,7 +306,8 @@ impl Host {
         }
     }
 
-    /// Returns the architecture of most installed packages; `None` if there are none.
+    /// Returns the most frequent architecture of the installed packages, apart from `noarch`; `None` if no package has
+    /// one.
     pub(super) fn arch(&self) -> Option<&str> {
         let mut counts = BTreeMap::new();
         // Packages without files are skipped: a key in the rpmdb (gpg-pubkey) has the architecture "(none)".
@@ -318,7 +321,8 @@ impl Host {
         most.map(|(arch, _)| arch)
     }
 
-    /// Returns a command that removes the kernel in the directory `name`.
+    /// Returns a command that removes the kernel in the directory `name`. If `name` is not a kver and the kernel has no
+    /// packages, returns a sentence instead.
     fn removal(&self, name: &str) -> String {
         let packages = self.of_kernel(name);
         let packages: Vec<_> = packages.map(|it| it.nevra.to_string()).collect();
@@ -335,13 +339,14 @@ impl Host {
         self.packages.iter().chain(&self.others)
     }
 
-    /// Returns the installed packages of a kernel.
+    /// Returns the installed packages of a kernel: those that belong to it, and those of the same build that own some
+    /// of its modules.
     pub fn packages_of<'a>(&'a self, kver: &'a Kver) -> impl Iterator<Item = &'a Installed> {
         self.of_kernel(kver.as_str())
     }
 
-    /// Returns the packages that belong to a kernel, and the packages that own modules of this kernel and are of the
-    /// same build as the owner of its `vmlinuz`.
+    /// Returns the packages that belong to a kernel, and the packages that own modules of this kernel and have the
+    /// version and release of the package that owns its `vmlinuz`.
     fn of_kernel<'a>(&'a self, kver: &'a str) -> impl Iterator<Item = &'a Installed> {
         let build = |it: &'a Installed| (&it.nevra.version, &it.nevra.release);
         let owner = self.installed().find(|it| it.kernels.contains(kver));
@@ -353,7 +358,8 @@ impl Host {
     }
 
     /// Returns the installed package that owns the `vmlinuz` of a kernel. If no package owns it, returns the kernel's
-    /// package that provides `kernel-uname-r`, except kernel-uki-virt, which holds no `vmlinuz`.
+    /// package that provides `kernel-uname-r`. Packages with `-uki-` in the name, such as kernel-uki-virt, provide it,
+    /// too, but hold no `vmlinuz`.
     pub fn core_of<'a>(&'a self, kver: &'a Kver) -> Option<&'a Installed> {
         let owns = |it: &&Installed| it.kernels.contains(kver.as_str());
         let provides = |it: &&Installed| {

@@ -30,9 +30,9 @@ pub fn installed(rpmdb: Rpmdb) -> Vec<Installed> {
     rpmdb.into_packages().into_iter().map(installed).collect()
 }
 
-/// Returns the names of capabilities through which the replacement of a kernel can affect a package. These are the
-/// capabilities of kernel packages, of packages from the same build (kernel-tools), of packages that require one of
-/// these, and so on.
+/// Returns the names of capabilities through which the replacement of a kernel can affect a package. Kernel packages
+/// and packages of the same build (kernel-tools) provide these capabilities, and so do the packages that require one of
+/// them, and so on.
 fn names_of_kernels(records: &[Record]) -> BTreeSet<String> {
     let build = |it: &Record| (it.nevra.version.clone(), it.nevra.release.clone());
     let owners = records.iter().filter(|it| it.kernels().next().is_some());

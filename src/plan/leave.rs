@@ -13,15 +13,16 @@ use crate::package::{Nevra, Package};
 /// The packages that are removed or stay.
 #[derive(Debug, Clone, Default)]
 pub struct Leaving {
-    /// The base's packages that are removed or replaced.
+    /// The old kernel's packages that are removed or replaced, and the packages that are removed because they require
+    /// these. A package of no kernel that a namesake replaces is not in the list.
     pub gone: Vec<Nevra>,
     /// Packages in `gone` that no package of the same name replaces. The backend must be told to remove them.
     pub remove: Vec<Nevra>,
     /// Installed packages that are neither removed nor replaced.
     pub stays: Vec<Nevra>,
-    /// Each removed or newly installed package, with its counterpart if it has one.
+    /// Each removed, replaced or newly installed package, with its counterpart if it has one.
     pub changes: Vec<Change>,
-    /// Packages of the old kernel's build that stay in their version.
+    /// Packages of the old kernel's build that stay in their version, without meta packages.
     pub behind: Vec<Nevra>,
     /// Out-of-tree modules whose removal the user allows.
     pub kmods: BTreeSet<ModuleName>,
@@ -44,7 +45,8 @@ impl Leaving {
     }
 }
 
-/// Decides which packages are removed, by the provides, requires and obsoletes of the packages.
+/// Decides which packages go with the old kernel: its own packages, except those that may stay, and all packages with a
+/// requirement that is then not met.
 ///
 /// # Errors
 /// A [`Refusal`] if a package or an out-of-tree module that the user has not named would be lost, or if a package that
@@ -129,8 +131,9 @@ fn old_counterpart<'a>(
     old.and_then(|old| counterpart(it, host, old, set))
 }
 
-/// Returns whether a package of the kernel `old` can stay without a counterpart: it has neither the kernel nor modules
-/// (kernel-devel), so it does not change what is booted.
+/// Returns whether a package of the kernel `old` can stay (kernel-devel): it has no counterpart, and it does not change
+/// what is booted. It has files, but neither a kernel nor modules, and requires no `…uname-r`. Without an old kernel,
+/// returns `true`.
 fn may_stay(it: &Installed, host: &Host, old: Option<&Kver>, set: &KernelSet) -> bool {
     let Some(old) = old else { return true };
     let is_core = host.core_of(old).is_some_and(|core| core.nevra == it.nevra);
@@ -146,7 +149,7 @@ fn may_stay(it: &Installed, host: &Host, old: Option<&Kver>, set: &KernelSet) ->
         && counterpart(it, host, old, set).is_none()
 }
 
-/// Returns the packages of the old kernel's build that stay.
+/// Returns the packages of the build of `core` that have files and stay, sorted by NEVRA.
 fn behind(host: &Host, core: Option<&Nevra>, gone: &[&Installed], set: &KernelSet) -> Vec<Nevra> {
     let is_of_build = |it: &Nevra| {
         core.is_some_and(|core| core.version == it.version && core.release == it.release)
@@ -171,7 +174,7 @@ fn behind(host: &Host, core: Option<&Nevra>, gone: &[&Installed], set: &KernelSe
 }
 
 /// Returns the installed packages with a requirement that is no longer met once the packages `replaced` are removed,
-/// then the packages that require these packages, and so on. Each package is returned with its unmet requirement.
+/// then the packages that require these packages, and so on. Each package is returned with its first unmet requirement.
 fn dependants<'a>(
     host: &'a Host,
     replaced: &[&Installed],
@@ -238,11 +241,11 @@ fn changes(host: &Host, old: Option<&Kver>, set: &KernelSet, gone: &[&Installed]
     changes
 }
 
-/// Returns the out-of-tree modules whose removal the user allows. The error is a refusal if other out-of-tree modules
-/// would be lost.
+/// Returns the out-of-tree modules whose removal the user allows, since `--remove` names all their packages. Refuses to
+/// lose other out-of-tree modules.
 ///
-/// The program weak-modules, if installed, may link modules of remaining packages to the new kernel. The check `kmods`
-/// verifies whether it did.
+/// The program weak-modules, if installed, may link modules of packages that stay into the new kernel's directory. Such
+/// modules are not refused here; the check `kmods` verifies whether the program did.
 fn kmods(
     host: &Host,
     old: Option<&Kver>,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Exclusions that an image configures for dnf: `exclude=`, version locks, protected packages. The user gives the
-//! packages of a run as files, so all exclusions are overridden, with a warning.
+//! Exclusions that an image configures for dnf: `exclude=`, version locks, protected packages. A transaction of dnf
+//! overrides them, with a warning, since the user chose the packages. rpm-ostree does not read these files.
 
 pub mod moved;
 
@@ -9,12 +9,13 @@ pub mod moved;
 pub struct Exclusion {
     /// The file, relative to the root.
     pub file: String,
-    /// Its patterns for packages: names or NEVRAs, which can contain `*` and `?`.
+    /// The file's patterns for packages: names or NEVRAs, which can contain `*`, `?` and `[…]`.
     pub patterns: Vec<String>,
 }
 
 impl Exclusion {
-    /// Reads `exclude`, `excludes`, `excludepkgs` and `includepkgs` of a `dnf.conf`; `None` if they name no packages.
+    /// Reads `exclude`, `excludes`, `excludepkgs` and `includepkgs` in all sections of a `dnf.conf`; `None` if they
+    /// name no packages.
     pub fn of_conf(file: &str, text: &str) -> Option<Self> {
         const KEYS: [&str; 4] = ["exclude", "excludes", "excludepkgs", "includepkgs"];
         let mut patterns: Vec<String> = Vec::new();
@@ -64,7 +65,7 @@ impl Exclusion {
         (!patterns.is_empty()).then_some(Self { file, patterns })
     }
 
-    /// Returns whether a pattern matches a package of that name.
+    /// Returns whether a pattern matches the name of a package, or is that name with a version.
     pub fn concerns(&self, name: &str) -> bool {
         self.patterns.iter().any(|pattern| {
             let versioned = pattern.strip_prefix(name);
@@ -79,7 +80,7 @@ fn is_version(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_digit() || c == '*')
 }
 
-/// Returns whether a name matches a pattern with `*` and `?`. A pattern with brackets is not parsed and always matches.
+/// Returns whether a name matches a pattern with `*` and `?`. A pattern with `[` is not parsed and always matches.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n, mut star) = (0, 0, None);
     if pattern.contains(&b'[') {

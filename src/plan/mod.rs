@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Turns facts and the user's requests into a [`Plan`] or a [`Refusal`].
 //!
-//! All functions are pure. Everything that can be refused from facts alone is refused here, before the tree changes.
+//! All functions are pure. [`Refusal`] also has the refusals of the steps, of `site` and of `cmd`.
 
 mod along;
 pub mod change;
@@ -38,7 +38,7 @@ use crate::kernel::kver::Kver;
 use crate::package::Nevra;
 use crate::package::capability::{tie_to, with_modules};
 
-/// The user's options besides the sources.
+/// The user's options besides the sources, and facts about the run that follow from them.
 #[derive(Debug, Clone, Default)]
 pub struct Wishes {
     /// `--backend`.
@@ -55,9 +55,9 @@ pub struct Wishes {
     pub allow_unsigned: bool,
     /// `--no-repos`.
     pub no_repos: bool,
-    /// Whether there is no earlier initramfs to compare with.
+    /// Whether there is no initramfs of an earlier kernel to compare with.
     pub has_no_baseline: bool,
-    /// Whether programs of the user run after the transaction. They may build modules.
+    /// Whether programs of the user run after the transaction (`--before-dracut`). They may build modules.
     pub builds_modules: bool,
     /// The command line with the digests of the downloaded files, quoted for a shell.
     pub pinned_command: String,
@@ -114,12 +114,12 @@ pub struct Plan {
     pub old: Option<Kver>,
     /// The new kernel.
     pub set: KernelSet,
-    /// The packages that are removed; none if the new packages are installed already.
+    /// The packages that are removed or stay; empty if the new packages are installed already.
     pub leaving: Leaving,
     /// Whether the packages are installed already, so that no transaction is needed.
     pub settled: bool,
-    /// Packages to install again: they are installed in the same version, but from another build or without the
-    /// kernel's directory. If there are any, no other packages are installed.
+    /// Packages to install again: they are installed in the same version, but are of another build, or the kernel's
+    /// `vmlinuz` was removed. If there are any, no other packages are installed.
     pub again: Vec<Nevra>,
     /// Whether the image's repositories are hidden from rpm-ostree during the transaction.
     pub no_repos: bool,
@@ -131,7 +131,7 @@ pub struct Plan {
     pub hold: Hold,
     /// cliwrap's wrappers to remove.
     pub cliwrap: Cliwrap,
-    /// Leftovers of a killed transaction to repair.
+    /// Leftovers of a killed transaction to repair, as paths relative to the root.
     pub leftovers: Vec<String>,
     /// dnf's files with version locks that will follow the new kernel, relative to the root. Set only for `--dry-run`.
     pub locks: Vec<&'static str>,
@@ -283,7 +283,7 @@ enum There {
     No,
     All,
     /// The whole set, but these packages must be installed again: they are of another build of the same version, or the
-    /// kernel's directory was removed.
+    /// kernel's `vmlinuz` was removed.
     OtherBuild(Vec<Nevra>),
 }
 
@@ -314,7 +314,7 @@ fn compare(host: &Host, set: &KernelSet) -> Result<There, Refusal> {
     }
     let is_on_disk = host.kernels().next().is_some();
     Ok(if !is_on_disk {
-        // The kernel's directory was removed, but the packages are still in the rpmdb.
+        // The kernel's `vmlinuz` was removed, but the packages are still in the rpmdb.
         let sources = set.sources.iter();
         There::OtherBuild(sources.map(|it| it.package.nevra.clone()).collect())
     } else if other_build.is_empty() {
@@ -325,10 +325,9 @@ fn compare(host: &Host, set: &KernelSet) -> Result<There, Refusal> {
 }
 
 /// Refuses a tree that has packages of another kernel in addition to the new packages: a transaction was interrupted
-/// after it had installed the new packages. The directory of the other kernel is gone, since [`Host::replaced`] refuses
+/// after it had installed the new packages. The other kernel has no `vmlinuz` on disk, since [`Host::replaced`] refuses
 /// a tree with two kernels.
 fn refuse_old(host: &Host, kver: &Kver) -> Result<(), Refusal> {
-    // If packages of two kernels are installed, the old ones are those of the kernel that is not on disk.
     let on_disk = host.kernel().unwrap_or_else(|_| kver.clone());
     let kernels = host.packages.iter().flat_map(|it| {
         let named = it
@@ -353,7 +352,7 @@ fn refuse_old(host: &Host, kver: &Kver) -> Result<(), Refusal> {
 }
 
 impl Plan {
-    /// Returns the name of the installed kernel for a message; `none` if there is no kernel.
+    /// Returns the kver of the replaced kernel, for a message; the word `none` for a tree without a kernel.
     pub fn old_name(&self) -> &str {
         self.old.as_ref().map_or("none", Kver::as_str)
     }

@@ -12,7 +12,7 @@ pub struct Oddities {
     pub dracut: Option<(String, String)>,
     /// kernel-install's plug-ins that build an initramfs, but were replaced with ones that do nothing.
     pub plugins: Vec<(String, String)>,
-    /// The path of the treefile, if it has `no-initramfs`: the base is composed without an initramfs.
+    /// The path of rpm-ostree's treefile, if it has `no-initramfs`: the base is composed without an initramfs.
     pub no_initramfs: Option<String>,
 }
 

@@ -13,11 +13,11 @@ pub(super) enum Role {
     Core,
     /// A sub-package: the rest of its name after the flavour (`-modules`; empty for the meta package).
     Part(String),
-    /// A package of out-of-tree modules: its name without the kver that akmods appends.
+    /// Any other package, for example one with out-of-tree modules: its name without the kver that akmods appends.
     Kmod(String),
 }
 
-/// A flavour: the names of one kernel's packages.
+/// The flavour of a kernel, which determines the names of its packages.
 pub(super) struct Flavour {
     kver: String,
     /// The name of the package that owns `vmlinuz`: `kernel-core`, `kernel-rt-core`, `kernel-lt`. Empty if there is
@@ -26,7 +26,7 @@ pub(super) struct Flavour {
 }
 
 impl Flavour {
-    /// Returns the flavour of the base.
+    /// Returns the flavour of the base's kernel `old`.
     pub fn of_base(host: &Host, old: &Kver) -> Self {
         Self {
             kver: old.to_string(),
@@ -36,7 +36,7 @@ impl Flavour {
         }
     }
 
-    /// Returns the flavour of the base; an empty one, which matches no package, if the base has no kernel.
+    /// Returns the flavour of the base's kernel; an empty one, which matches no package, if the base has no kernel.
     pub fn of_old(host: &Host, old: Option<&Kver>) -> Self {
         let none = || Self {
             kver: String::new(),
@@ -54,7 +54,8 @@ impl Flavour {
         }
     }
 
-    /// Returns its short name as `--flavour` takes it; `None` if the package that owns `vmlinuz` is not known.
+    /// Returns the short name of the flavour, as `--flavour` takes it; `None` if the package that owns `vmlinuz` is not
+    /// known.
     pub fn short(&self) -> Option<&str> {
         (!self.core.is_empty()).then(|| short(&self.core))
     }
@@ -65,7 +66,7 @@ impl Flavour {
         matches!(self.role(&package.nevra.name), Role::Kmod(_))
     }
 
-    /// Returns the role of the package with that name.
+    /// Returns the role of the package `name`.
     pub fn role(&self, name: &str) -> Role {
         if name == self.core {
             return Role::Core;
@@ -86,7 +87,7 @@ impl Flavour {
 const DEFAULT: &str = "default";
 
 /// Returns the short name of a flavour from the name of the package that owns `vmlinuz`: `rt` for `kernel-rt-core`,
-/// `default` for `kernel-core` and for `kernel`.
+/// `default` for `kernel-core` and for `kernel`. If the name does not begin with `kernel`, only `-core` is removed.
 pub(super) fn short(core: &str) -> &str {
     let flavour = core.strip_suffix("-core").unwrap_or(core);
     match flavour.strip_prefix("kernel") {
@@ -96,11 +97,14 @@ pub(super) fn short(core: &str) -> &str {
     }
 }
 
-/// Returns the package of the set that replaces an installed package. It is the first of these that exists: a package
-/// with the same role; a package that provides or obsoletes the installed package's name; a package that brings most of
-/// the installed package's modules (a kernel can be one package, and distributions divide modules differently); the
-/// set's core, if the base's core requires the installed package (kernel-modules-core was split off the core in Fedora
-/// 38).
+/// Returns the package of the set that replaces an installed package. It is the first of these that exists:
+///
+/// - A package with the same role.
+/// - A package that provides or obsoletes the installed package's name.
+/// - A package that brings more than half of the installed package's modules. A kernel can be one package, and
+///   distributions divide modules differently.
+/// - The set's core, if the installed package is a sub-package that the base's core requires: kernel-modules-core was
+///   split off the core in Fedora 38.
 pub(super) fn counterpart<'a>(
     installed: &Installed,
     host: &Host,
@@ -145,7 +149,7 @@ fn brings_most(package: &Package, kver: &Kver, installed: &Installed, old: &Kver
     2 * brought > all
 }
 
-/// Returns whether the base's core requires the package, directly or indirectly.
+/// Returns whether the package is the base's core, or is required by it through a `…uname-r`, directly or indirectly.
 fn is_part_of_core(installed: &Installed, host: &Host, old: &Kver) -> bool {
     let Some(core) = host.core_of(old) else {
         return false;
@@ -153,7 +157,8 @@ fn is_part_of_core(installed: &Installed, host: &Host, old: &Kver) -> bool {
     let mut parts = vec![core];
     let mut at = 0;
     while let Some(part) = parts.get(at) {
-        // Requirements that the parts found so far meet are skipped: kernel-uki-virt meets them, too, and is no part.
+        // Requirements that the parts found so far meet are skipped: kernel-uki-virt meets some of them, too, and is no
+        // part.
         let has = |wanted: &Capability| {
             let mut caps = parts.iter().flat_map(|part| &part.provides);
             caps.any(|cap| cap.meets(wanted))

@@ -8,7 +8,7 @@ use super::Refusal;
 /// The separator between a source and its digest.
 pub const MARK: &str = "#sha256=";
 
-/// Splits `#sha256=HEX` off a source. Returns the source and the digest, if there is one.
+/// Splits `#sha256=HEX` off a source. Returns the source and, if there is one, the digest in lower case.
 ///
 /// # Errors
 /// When the digest is malformed, or a URL has another fragment: the user may take it for a digest, but it would not be
@@ -46,11 +46,12 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// Parses the lines: `HEX  NAME`, `HEX *NAME`, `SHA256 (NAME) = HEX`. Directories in a name are ignored, since a
-    /// downloaded package is usually in another directory.
+    /// Parses the lines: `HEX  NAME`, `HEX *NAME`, `SHA256 (NAME) = HEX`. Empty lines and lines that begin with `#` are
+    /// skipped. Directories in a name are ignored, since a downloaded package is usually in another directory. `file`
+    /// is the name of the file, for messages.
     ///
     /// # Errors
-    /// When a line has another form, or a name has two digests.
+    /// When a line has another form, or a name has two different digests.
     pub fn parse(file: &str, text: &str) -> Result<Self, Refusal> {
         let mut digests = BTreeMap::new();
         for (number, line) in text.lines().enumerate() {
@@ -78,7 +79,7 @@ impl Sums {
         })
     }
 
-    /// Returns the digest of the source with the file name `name`.
+    /// Returns the digest of the file name `name`. `source` is the source as the user gave it, for messages.
     ///
     /// # Errors
     /// When no line has the name.

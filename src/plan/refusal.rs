@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reasons to stop before anything changes. Each refusal names what was found, what was expected and what to type.
+//! Reasons to stop before anything changes. The message of a refusal names the fault and the remedy.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use super::{Backend, Kmod};
 use crate::kernel::kver::Kver;
 use crate::package::Nevra;
 
-/// The remedy for missing permissions. An image that rootless podman or buildah has mounted belongs to the user; inside
-/// `podman unshare` or `buildah unshare`, every command works on it.
+/// The remedy for missing permissions. Rootless podman and buildah mount images in a user namespace of their own;
+/// `podman unshare` and `buildah unshare` start a command as root of that namespace.
 pub const AS_ROOT: &str = "Run as root. If you mounted the image with podman or buildah as an ordinary user, run in podman unshare or buildah unshare";
 
 /// A kernel of the sources.
@@ -18,14 +18,14 @@ pub struct Choice {
     pub option: String,
     /// The package that owns `vmlinuz`.
     pub core: Nevra,
-    /// Whether this kernel is installed.
+    /// Whether this kernel is on disk.
     pub is_there: bool,
 }
 
 /// A reason to stop before anything changes.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Refusal {
-    /// The system has no deployments of ostree.
+    /// The system has no deployments of ostree: the path of the system's root.
     #[error(
         "{0} has no deployments (no /ostree/deploy). On a machine that ostree manages, type the command on the host; in a toolbox, add --root /run/host"
     )]
@@ -46,15 +46,15 @@ pub enum Refusal {
         "this is a running system, not a container build: replacing its kernel and emptying its /run, /tmp and /var/cache would harm it. Run ostree-kernel in a RUN line of a Containerfile, or on a mounted image with --root DIR"
     )]
     RunningSystem,
-    /// Programs that cliwrap destroyed.
+    /// The wrappers of programs that cliwrap destroyed.
     #[error(
         "{} is an rpm-ostree wrapper whose real program is gone: an rpm-ostree before 2024.4 ran `cliwrap install-to-root` twice on this base. Use a base image that was built without it: this image does not contain the program any more", .0.join(", ")
     )]
     LostPrograms(Vec<String>),
-    /// No program that can sign `vmlinuz` is available.
+    /// No program that can sign `vmlinuz` is available: the whole message.
     #[error("{0}")]
     NoSigner(String),
-    /// Required programs are missing.
+    /// Required programs are missing: their names.
     #[error("{} not found in the image (looked in /usr/sbin, /usr/bin), and this command needs it. Install its package in an earlier RUN line", .0.join(", "))]
     MissingPrograms(Vec<String>),
     /// Something else is in the place of a directory for temporary files: the path, and what is there.
@@ -62,15 +62,15 @@ pub enum Refusal {
         "/{0} is {1}, and dracut and rpm write there. Make it a directory in an earlier RUN line: rm /{0} && mkdir -m 1777 /{0}"
     )]
     NoDirectory(String, String),
-    /// A file under dracut's name that is not dracut.
+    /// A file under dracut's name that is not dracut: the path, and a description of the file.
     #[error(
         "/{0} is {1}, not dracut: probably a build script replaced it to skip dracut. Reinstall the package dracut in an earlier RUN line, then run the same command again"
     )]
     NotDracut(String, String),
-    /// UKIs that are booted instead of `vmlinuz`.
+    /// Unified kernel images (UKIs) that are booted instead of `vmlinuz`.
     #[error("the image boots a unified kernel image ({}), so a replaced vmlinuz would never be started. Use a base image without a UKI", .0.join(", "))]
     Uki(Vec<String>),
-    /// UKIs and no `vmlinuz`.
+    /// The UKIs of a tree without a `vmlinuz`.
     #[error("the image has its kernel and initramfs in a unified kernel image only ({}), and no vmlinuz in usr/lib/modules. Replace the kernel in the stage that builds the UKI, before it is built", .0.join(", "))]
     OnlyUki(Vec<String>),
     /// No directory in `usr/lib/modules` holds a kernel.
@@ -78,23 +78,24 @@ pub enum Refusal {
         "no directory in usr/lib/modules holds a vmlinuz; expected one kernel. Start from a bootable base image; if a transaction was killed here, build the layer again"
     )]
     NoKernel,
-    /// Several kernels, each with the command that removes it.
+    /// Several kernels in `usr/lib/modules`: the name of each one's directory, and the command that removes it.
     #[error("usr/lib/modules holds {} kernels; expected one, since ostree boots whichever it reads first. If a transaction was killed here, build the layer again; else remove all but one in an earlier RUN line. Type:{}", .0.len(), removals(.0))]
     SeveralKernels(Vec<(String, String)>),
-    /// A directory name that is not a kernel release.
+    /// The name of the only kernel, in `usr/lib/modules` or in the rpmdb, is not a kver: the error of the parser.
     #[error("usr/lib/modules: {0}")]
     BadKernelDir(String),
-    /// An rpmdb that `--dry-run` cannot read.
+    /// An rpmdb that `--dry-run` cannot read, as "/PATH has the format FORMAT".
     #[error(
         "the rpmdb was not read: {0}, which only the image's own rpm can read, and --dry-run starts no program of the image. Run replace without --dry-run on a copy of the image"
     )]
     ForeignRpmdb(String),
-    /// Packages of another kernel are installed in addition to those of the kernel on disk.
+    /// Packages of another kernel are installed in addition to those of the kernel on disk: the kernel on disk, and the
+    /// packages.
     #[error(
         "besides the packages of {}, packages of a kernel without a vmlinuz are installed: {}. A transaction was interrupted. Build the layer again, or remove them with rpm -e in an earlier RUN line", .0, .1.join(", ")
     )]
     OldPackages(Kver, Vec<String>),
-    /// `--dry-run` with `--from`, that is, with a repository.
+    /// `--dry-run` with `--from`: the repository.
     #[error(
         "--from {0} downloads packages with the image's dnf, and --dry-run starts no program of the image. Download the packages first and name the files, or run replace without --dry-run on a copy of the image"
     )]
@@ -104,7 +105,7 @@ pub enum Refusal {
         "no installed package belongs to the kernel {0}: the rpmdb and usr/lib/modules disagree. Start from a base image whose kernel was installed as packages; if a transaction was killed here, build the layer again"
     )]
     NoPackages(Kver),
-    /// The requested backend is not available.
+    /// The requested backend is not available: the backend, and the reason.
     #[error(
         "the backend {0} cannot be used here: {1}. Omit --backend to detect one, or use another base image"
     )]
@@ -114,7 +115,7 @@ pub enum Refusal {
         "no program to replace packages: found neither rpm-ostree in an ostree container nor dnf5 nor dnf. Use a base image that has one of them"
     )]
     NoBackend,
-    /// `--from` without dnf.
+    /// `--from` without dnf: the repository.
     #[error(
         "there is neither dnf5 nor dnf in this image, and --from {0} downloads with one of them; rpm-ostree cannot take a kernel from a repository here. Download the RPMs in a stage of an image that has dnf (`dnf download --repo={0} --resolve --destdir=/rpms kernel`), mount them with `RUN --mount=type=bind,from=STAGE,source=/rpms,target=/rpms`, and give that directory"
     )]
@@ -140,7 +141,7 @@ pub enum Refusal {
         /// The reason, with what was expected.
         why: String,
     },
-    /// No package of the sources is a kernel.
+    /// No package of the sources is a kernel: the packages.
     #[error("none of the packages is a kernel: expected one that owns lib/modules/*/vmlinuz, found {}. Add the RPM of the kernel itself (kernel-core, kernel-rt-core, …)", .0.join(", "))]
     NoKernelPackage(Vec<String>),
     /// A kernel package with its kernel in `/boot` only.
@@ -204,7 +205,7 @@ pub enum Refusal {
         /// The image's architecture.
         expected: String,
     },
-    /// Requirements that no selected package meets.
+    /// Requirements that no selected package meets, each with the packages that have it.
     #[error("the set of packages is incomplete: {}. Add the missing RPMs of the same build", .0.join("; "))]
     Incomplete(Vec<String>),
     /// Sub-packages of the base without a counterpart in the sources.
@@ -245,7 +246,8 @@ pub enum Refusal {
         /// The missing packages.
         missing: Vec<String>,
     },
-    /// Another build of the installed version, with rpm-ostree as the backend.
+    /// Packages that are installed in the same version and would have to be installed again, with rpm-ostree as the
+    /// backend. They are of another build, or the kernel's `vmlinuz` was removed.
     #[error(
         "another build of the same version and release is installed, and rpm-ostree does not replace a package with one of the same version: {}. Build the kernel with another release{}", .names.join(", "), or_dnf(*.dnf)
     )]
@@ -272,10 +274,10 @@ pub enum Refusal {
     Signature {
         /// The file, as the user named it.
         file: String,
-        /// The found state, the expected state and the command to type.
+        /// The fault and the remedy.
         why: String,
     },
-    /// Unsigned packages from the network.
+    /// Unsigned packages, all from URLs.
     #[error(
         "downloaded packages are not signed: {}. To accept them, pin their digests. This trusts the bytes of this download (trust on first use); other bytes are refused from then on. Type:\n\n  {command}\n", .names.join(", ")
     )]
@@ -285,7 +287,7 @@ pub enum Refusal {
         /// The command line with all digests.
         command: String,
     },
-    /// Unsigned packages from a repository.
+    /// Unsigned packages, at least one of them from a repository.
     #[error("packages of the repository are not signed: {}. Accept them unverified with --allow-unsigned, or pin them with --sha256sums FILE", .0.join(", "))]
     UnsignedInRepository(Vec<String>),
     /// A file with another digest than the required one.
@@ -322,7 +324,7 @@ pub enum Refusal {
         "the argument {0} for dracut: with it, dracut would not build the initramfs of the installed kernel. Omit it; --kver and the output file are passed by this program"
     )]
     DracutOption(String),
-    /// An argument for dracut that its script would reject.
+    /// An argument for dracut that its script would reject: the argument and the reason.
     #[error("the argument {0}")]
     DracutArgument(String),
     /// A file for `--include` that does not exist.
@@ -335,14 +337,14 @@ pub enum Refusal {
         "--before-dracut {0}: no such program in the image. Correct the path, or copy or mount the program in the RUN line"
     )]
     NoProgram(String),
-    /// Drivers that neither the new nor the installed kernel has.
+    /// Drivers that neither the new nor the installed kernel has as a module, and that are not built in.
     #[error(
         "no such driver: {}. Neither the packages of {kver} nor the installed kernel has such a module, and it is not built in. Correct the name, or remove the option", .names.join(", ")
     )]
     NoDriver {
         /// The drivers.
         names: Vec<String>,
-        /// The kernel.
+        /// The new kernel.
         kver: Kver,
     },
     /// Programs cannot run inside the root: the path of the root, and the reason.
@@ -351,7 +353,7 @@ pub enum Refusal {
         as_root = AS_ROOT
     )]
     CannotEnter(String, String),
-    /// The private directory of a run cannot be created.
+    /// The user may not create the private directory of the run or the lock file in it: the error.
     #[error("{0}; replace and rebuild write there first, also with --dry-run. {as_root}", as_root = AS_ROOT)]
     CannotWrite(String),
     /// The file of `--report` cannot be written.
@@ -364,7 +366,7 @@ pub enum Refusal {
         /// The reason.
         why: String,
     },
-    /// Another run works on this tree.
+    /// Another run works on this tree: the path of its lock file.
     #[error(
         "another ostree-kernel is running on this tree (it holds the lock {0}). Wait until it ends, then run the same command again"
     )]

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Selects the packages of one kernel from the sources, by what is installed and by what the selected packages require.
+//! Selects the packages of one kernel from the sources: those that replace installed packages or modules, kmods for the
+//! kernel, and those that the selected packages require.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,8 +66,8 @@ pub fn select(sources: Vec<Source>, host: &Host, wishes: &Wishes) -> Result<Kern
     })
 }
 
-/// Also takes packages that a taken package requires, and packages with modules that the base has on disk and no taken
-/// package has.
+/// Also takes packages that a taken package requires through a `…uname-r`, and packages with modules that the base has
+/// on disk and no taken package has.
 fn complete(taken: &mut Vec<Source>, rest: &mut Vec<Source>, sides: &Sides) {
     loop {
         let is_needed = |source: &Source| {
@@ -79,8 +80,8 @@ fn complete(taken: &mut Vec<Source>, rest: &mut Vec<Source>, sides: &Sides) {
     }
 }
 
-/// Returns the kernels among the sources: each kver with the package that owns its `vmlinuz`. The provides are not
-/// considered, since packages of ELRepo and of `make binrpm-pkg` do not provide `kernel-uname-r`.
+/// Returns the kernels among the sources: each kver with the first package that owns its `vmlinuz`. The provides are
+/// not considered, since packages of ELRepo and of `make binrpm-pkg` do not provide `kernel-uname-r`.
 fn kernels(sources: &[Source]) -> Vec<(Kver, Nevra)> {
     let mut kernels: Vec<(Kver, Nevra)> = Vec::new();
     for source in sources {
@@ -94,9 +95,14 @@ fn kernels(sources: &[Source]) -> Vec<(Kver, Nevra)> {
 }
 
 /// Chooses a kernel of the sources. If a flavour is requested, only its kernels are considered. The first of these that
-/// exists is chosen: the requested kernel; the only kernel; the kernel that an earlier run installed from these
-/// sources, or that a killed run was installing; the only kernel that is not installed and has the requested flavour,
-/// or by default the base's flavour. Of several versions of one flavour, none is preferred.
+/// exists is chosen:
+///
+/// - The kernel of `--kver`.
+/// - The only kernel. If it is not that of `--kver`, [`plan`](super::plan) refuses it.
+/// - The kernel that an earlier run installed from these sources, or that a killed run was installing.
+/// - Without `--kver`, the only kernel that is not on disk and has the requested flavour or, by default, the base's.
+///
+/// Of several versions of one flavour, none is preferred.
 fn choose(
     kernels: &[(Kver, Nevra)],
     sources: &[Source],
@@ -152,7 +158,7 @@ fn choose(
 }
 
 /// Returns the kernels, each with the option that chooses it: `--flavour` if the flavour has only one kernel, else
-/// `--kver`. The flavour stays the same when the sources get another version.
+/// `--kver`. A command line with `--flavour` also works when the sources later have another version.
 fn choices(kernels: &[(Kver, Nevra)], is_there: impl Fn(&Kver) -> bool) -> Vec<Choice> {
     let choice = |(kver, core): &(Kver, Nevra)| {
         let flavour = short(&core.name);
@@ -198,7 +204,8 @@ fn in_boot(source: &Source) -> Option<Refusal> {
     }
 }
 
-/// Returns the kernel that an earlier run installed from these sources, if its core package is still installed.
+/// Returns the kernel that an earlier run installed from exactly these sources, if the same build of the package that
+/// owns its `vmlinuz` is still installed.
 fn earlier(sources: &[Source], host: &Host) -> Option<Kver> {
     let earlier = host.earlier.as_ref()?;
     let nevras: BTreeSet<_> = sources
@@ -215,16 +222,17 @@ fn earlier(sources: &[Source], host: &Host) -> Option<Kver> {
     (nevras == earlier.sources && is_core).then(|| core.vmlinuz.clone())?
 }
 
-/// Returns the kernel of the sources that a killed run was installing; `None` if there is no such kernel.
+/// Returns the kernel that a killed run was installing; `None` if there is none, or if the sources lack it.
 fn unfinished(sources: &[Source], host: &Host) -> Option<Kver> {
     let kvers = sources.iter().filter_map(|it| it.package.vmlinuz.as_ref());
     let mut kvers = kvers.filter(|kver| host.unfinished.as_ref() == Some(kver));
     kvers.next().cloned()
 }
 
-/// Refuses a package that the user named and that has no relation to a kernel of the sources. A related package belongs
-/// to such a kernel, was built with one, or has the name of a part of a kernel. The base need not have the package:
-/// `DIR/*.rpm` also names kernel-devel.
+/// Refuses a package that the user named and that has no relation to a kernel of the sources. A package that belongs to
+/// kernels is related if one of them is in the sources. Any other package is related if it was built with a kernel of
+/// the sources, or has the name of a part of the old or the new kernel. The base need not have the package: `DIR/*.rpm`
+/// also names kernel-devel.
 fn refuse_strangers(
     sources: &[Source],
     sides: &Sides,

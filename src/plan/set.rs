@@ -1,31 +1,32 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The packages that the user named, and the kernel that is chosen from them.
+//! The packages of the sources, and the kernel that is chosen from them.
 
 use super::parts::{Flavour, Role};
 use super::{Host, Installed};
 use crate::kernel::kver::Kver;
 use crate::package::{Nevra, Package};
 
-/// One RPM: its header, and the checked file.
+/// One RPM of the sources: its header, and the copy that is installed.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// Its header.
+    /// The facts from its header, and the result of the signature check.
     pub package: Package,
-    /// The checked copy, relative to the root. Empty if only the header was read.
+    /// The path of the copy in the private directory of the run, relative to the root. Empty if only the header was
+    /// read.
     pub path: String,
     /// SHA-256 of the whole file (hexadecimal). Empty if only the header was read.
     pub sha256: String,
-    /// The URL, path or file name of the package, without `#sha256=HEX`.
+    /// The URL, path or file name of the package, without `#sha256=HEX`, for messages.
     pub origin: String,
-    /// The origin of its bytes.
+    /// The kind of place from which the bytes come.
     pub from: PackageOrigin,
-    /// Whether the user gave the digest of the bytes.
+    /// Whether the user gave the SHA-256 of the file.
     pub pinned: bool,
     /// Whether the user named this package alone, not its directory or a repository.
     pub named: bool,
 }
 
-/// The origin of a package's bytes.
+/// The kind of place from which a package's bytes come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PackageOrigin {
     /// The network.
@@ -41,7 +42,7 @@ pub enum PackageOrigin {
 pub struct KernelSet {
     /// The kernel release, as in `uname -r`.
     pub kver: Kver,
-    /// Its packages, sorted by name.
+    /// The packages to install: those of the kernel, its kmods, and companions. Sorted by NEVRA.
     pub sources: Vec<Source>,
     /// Packages of the sources that are not taken.
     pub unused: Vec<Nevra>,
@@ -67,12 +68,12 @@ pub(super) struct Sides<'a> {
     pub old_flavour: Flavour,
     pub kver: &'a Kver,
     pub new_flavour: Flavour,
-    /// The version, release and source package of the package that owns the new `vmlinuz`.
+    /// The version, the release and the source package of the package that owns the new `vmlinuz`.
     pub build: (String, String, String),
 }
 
 impl Sides<'_> {
-    /// Returns whether a package of the base's kernel has the same role.
+    /// Returns whether a package of the old kernel has the same role as `package` has in the new kernel.
     pub fn is_installed(&self, package: &Package) -> bool {
         let role = self.new_flavour.role(&package.nevra.name);
         self.old_packages()
@@ -85,8 +86,8 @@ impl Sides<'_> {
         old.flat_map(|old| self.host.packages_of(old))
     }
 
-    /// Returns whether a package is taken for a tree without a kernel: it has modules of the new kernel, or is the meta
-    /// package.
+    /// Returns whether a package is taken because the tree has no kernel: it has modules of the new kernel, or is the
+    /// meta package. `false` for a tree with a kernel.
     pub fn is_of_first(&self, package: &Package) -> bool {
         let is_meta = || {
             let role = self.new_flavour.role(&package.nevra.name);
@@ -104,7 +105,7 @@ impl Sides<'_> {
         !self.new_flavour.is_kmod(package) || !self.old_flavour.is_kmod(package)
     }
 
-    /// Returns whether the package belongs to the new kernel, or was built with it.
+    /// Returns whether the package belongs to the new kernel, or was built with it and belongs to no kernel.
     pub fn is_of_build(&self, package: &Package) -> bool {
         if package.belongs_to(self.kver) {
             return true;
@@ -116,8 +117,8 @@ impl Sides<'_> {
     }
 }
 
-/// Returns the kernels that a package belongs to, by a capability `…uname-r`, or by the modules or the `vmlinuz` that
-/// it owns.
+/// Returns the kvers of the kernels that a package belongs to, by a capability `…uname-r`, or by the modules or the
+/// `vmlinuz` that the package owns. A kver can occur several times.
 pub(super) fn ties(package: &Package) -> impl Iterator<Item = &str> {
     let caps = package.provides.iter().chain(&package.requires);
     let caps = caps.filter(|cap| cap.is_uname_r() && !cap.version.is_empty());

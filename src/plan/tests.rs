@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Tests of all refusals that depend on facts and options only, and of similar inputs that are accepted.
+//! Tests of [`admit`], [`select`] and [`plan`]: inputs that are refused, and similar inputs that are accepted.
 
 mod first;
 mod flavours;
@@ -21,7 +21,7 @@ use crate::package::{Nevra, Package};
 const OLD: &str = "6.9.3-200.fc40.x86_64";
 const NEW: &str = "6.12.117+deb12-cloud-amd64";
 
-/// The sub-packages of Fedora's kernel, with their provided and required `…uname-r`.
+/// The meta package and the sub-packages of Fedora's kernel, with their provided and required `…uname-r`.
 const PARTS: [(&str, &[&str], &[&str]); 5] = [
     (
         "kernel",

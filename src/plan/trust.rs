@@ -5,9 +5,9 @@
 use super::{PackageOrigin, Refusal, Source, Wishes, pin};
 use crate::package::signature::{Distrust, Signature};
 
-/// Accepts good signatures. Also accepts, with a warning, packages that the user pinned or that `--allow-unsigned`
-/// accepts, and local unsigned files; but none of these with `--require-signature`. Always refuses a bad signature.
-/// Returns the warnings.
+/// Accepts good signatures, and refuses bad ones. The other packages are unsigned, or rpm would not trust their
+/// signature or does not know its key. Of these, accepts packages that the user pinned, all with `--allow-unsigned`,
+/// and unsigned local files, each with a warning; with `--require-signature`, accepts none. Returns the warnings.
 ///
 /// # Errors
 /// A [`Refusal`].
@@ -84,8 +84,8 @@ pub fn judge(sources: &[Source], wishes: &Wishes) -> Result<Vec<String>, Refusal
     })
 }
 
-/// Returns the advice to pin the bytes; empty with `--require-signature`, since a pin does not replace a signature
-/// then.
+/// Returns the advice to pin the bytes; empty with `--require-signature`, with which a pin does not replace a
+/// signature.
 fn or_pin(source: &Source, wishes: &Wishes) -> String {
     if wishes.require_signature {
         return String::new();

@@ -150,7 +150,7 @@ pub struct Status<'h> {
     pub schema: SchemaVersion,
     /// The kind of tree.
     pub kind: TreeKind,
-    /// Directories that the root of every operating system has, and the root of this tree lacks.
+    /// Paths that the root of every operating system has, and the root of this tree lacks.
     pub lacks: Vec<&'static str>,
     /// The backends that work here, the preferred one first.
     pub backends: &'h [Backend],

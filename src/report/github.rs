@@ -6,7 +6,7 @@ use super::{AnswerWord, FailedImage, FindingReport, Outcome, Report};
 use crate::checks::Severity;
 
 /// Returns the findings, and the checks that could not run, as workflow commands, which GitHub's runner reads from
-/// standard error. With `quiet`, notes are left out; if there is a fatal finding, warnings are left out, too.
+/// standard error. With `quiet`, notes are left out and, if there is a fatal finding, warnings, too.
 pub fn annotations(report: &Report, quiet: bool) -> String {
     let mut text = String::new();
     let shown = is_shown(report, quiet, 1);

@@ -36,7 +36,8 @@ pub(super) fn is_shown(
 }
 
 /// Returns the text of a report: changed packages, checks that did not run, findings, and at the end the verdict. For
-/// an image, the verdict is first. With `-q`, the text of a good result is empty.
+/// an image, the verdict is first. With `-q`, the text of a good result is empty, and that of another result has
+/// neither changed packages nor checks that were skipped or do not apply.
 pub fn human(report: &Report, wishes: &Style) -> String {
     if wishes.quiet && !report.outcome.is_bad() {
         return String::new();
@@ -135,7 +136,8 @@ fn blocks(word: &str, findings: &[&FindingReport]) -> String {
     text
 }
 
-/// Returns the line with the verdict: the kernel, whether it is fit to boot, and the counts.
+/// Returns the line with the verdict, without a line break: the image or deployment, the kernel, whether the kernel is
+/// fit to boot, and the counts of checks and findings.
 fn verdict(report: &Report) -> String {
     let after = &report.kernel.after;
     let kernel = match &report.kernel.before {
@@ -206,7 +208,7 @@ fn counted(count: usize, noun: &str) -> String {
     }
 }
 
-/// Returns the names of the checks with one of these answers, by the reason for the answer; the names are separated by
+/// Returns the names of the checks with one of `answers`, by the reason for the answer; the names are separated by
 /// commas.
 fn by_reason<'a>(report: &'a Report, answers: &[AnswerWord]) -> BTreeMap<&'a str, String> {
     let mut checks = BTreeMap::<_, Vec<_>>::new();

@@ -26,7 +26,7 @@ use crate::plan::{Backend, Change, TreeKind};
 /// The version of the JSON schema. It is increased when a field changes its meaning or is removed.
 pub const SCHEMA: u32 = 1;
 
-/// The field `schema` of a document: [`SCHEMA`].
+/// The field `schema` of a document. Its value is always [`SCHEMA`].
 #[derive(Debug, Clone, Copy)]
 pub struct SchemaVersion;
 
@@ -119,7 +119,7 @@ pub struct Report {
 pub struct ImageReport {
     /// The image with its transport, as it can be typed again.
     pub reference: String,
-    /// The digest of the manifest; absent for `docker-archive:`, which has no manifest of its own.
+    /// The digest of the manifest; absent for `docker-archive:` and `containers-storage:`, whose manifest is generated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest_digest: Option<String>,
     /// The digest of the config.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Generates `packaging/report.schema.json` from the documents. `UPDATE_SCHEMA=1 cargo test --lib schema` writes it.
+//! Compares `packaging/report.schema.json` with the schema of the documents, and checks that every field has a
+//! description. `UPDATE_SCHEMA=1 cargo test --lib schema` writes the file.
 
 use std::path::Path;
 

@@ -13,16 +13,16 @@ use crate::node::variant::{self, Dict};
 use crate::plan::Refusal;
 use crate::sys::root::Root;
 
-/// The directory of boot loader entries.
+/// The directory of boot loader entries, relative to the root.
 const ENTRIES: &str = "boot/loader/entries";
 
-/// Upper bound of boot loader entries.
+/// Upper bound of the files in [`ENTRIES`] that are read; further ones are ignored.
 const ENTRIES_MAX: usize = 256;
 
-/// The file that exists on a system that runs from a deployment.
+/// The file that exists on a system that runs from a deployment, relative to the root.
 pub const BOOTED: &str = "run/ostree-booted";
 
-/// The directory of the deployments of bootc's composefs backend.
+/// The directory of the deployments of bootc's composefs backend, relative to the root.
 const COMPOSEFS_STATE: &str = "sysroot/state/deploy";
 
 /// Upper bound of the kernel's command line (bytes).
@@ -34,7 +34,7 @@ pub struct System {
     pub root: Root,
     /// The deployments, in the order of `ostree admin status`.
     pub deployments: Vec<Deployment>,
-    /// The merge deployment of the staged deployment.
+    /// The merge deployment of the staged deployment: its `/etc` and kernel arguments are taken over.
     pub merge: Option<Name>,
 }
 
@@ -72,8 +72,9 @@ impl System {
         })
     }
 
-    /// Returns the kernel arguments of a deployment. A staged deployment without arguments of its own inherits those of
-    /// its merge deployment or, without a merge deployment, those of the booted deployment.
+    /// Returns the kernel arguments of a deployment; `None` if they are not known. A staged deployment without
+    /// arguments of its own inherits those of its merge deployment or, without a merge deployment, those of the booted
+    /// deployment.
     pub fn kargs(&self, deployment: &Deployment) -> Option<Vec<String>> {
         let merge = self.merge.as_ref();
         let merge = merge.and_then(|name| self.deployments.iter().find(|it| it.name == *name));
@@ -101,8 +102,8 @@ fn open(root: &Root, dir: &str) -> Result<Root> {
 /// Reads the deployments of the system in `root`.
 ///
 /// # Errors
-/// A [`Refusal`] when the system has no deployments or only those of bootc's composefs backend; an error when its state
-/// cannot be read.
+/// A [`Refusal`] when the system has no deployments or uses bootc's composefs backend. Another error when a file of its
+/// state cannot be read, or when a deployment is staged and the running one is not found.
 pub fn read(root: &Root) -> Result<System> {
     let path = || root.path().display().to_string();
     if let Some(bytes) = root.read(staged::COMPOSEFS, variant::SIZE_MAX)? {
@@ -149,7 +150,8 @@ pub fn read(root: &Root) -> Result<System> {
     })
 }
 
-/// Reads an entry: its version, and the deployment that it leads to. `None` if ostree did not write the entry.
+/// Reads an entry: its version, and the deployment that it leads to. `None` if ostree did not write the entry. Fails if
+/// it leads to no deployment.
 fn read_entry(root: &Root, path: &str) -> Result<Option<(u32, Deployment)>> {
     let bytes = root.read(path, entry::SIZE_MAX)?.unwrap_or_default();
     let Some(entry) = Entry::parse(&String::from_utf8_lossy(&bytes)) else {
@@ -207,7 +209,7 @@ fn booted(root: &Root, deployments: &[Deployment]) -> Result<Option<usize>> {
         .position(|it| Some(&it.name) == name.as_ref()))
 }
 
-/// Reads ostree's file about the staged deployment.
+/// Reads ostree's file about the staged deployment; `None` if there is no file, or if it names no deployment.
 ///
 /// # Errors
 /// When the file exists and cannot be parsed.

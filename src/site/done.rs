@@ -16,7 +16,7 @@ use crate::sys::root::{self, Root};
 /// Upper bound of a report (bytes); typical ones have about ten KiB.
 const REPORT_MAX: u64 = 4 << 20;
 
-/// The request of this run.
+/// The parts of this run's request that are compared with the report of an earlier run.
 pub struct RunRequest<'a> {
     /// The kernel and its packages.
     pub set: &'a KernelSet,
@@ -24,17 +24,16 @@ pub struct RunRequest<'a> {
     pub dracut: &'a [String],
     /// The programs of `--before-dracut`.
     pub programs: &'a [String],
-    /// The requested signing. Only the digests of the certificates and the choice of modules are compared with the
-    /// report.
+    /// The requested signing. Only the digests of the certificates and the choice of modules are compared.
     pub signing: &'a SigningReport,
-    /// Checks that this run skips.
+    /// The checks that this run skips; the earlier run must not have skipped others.
     pub skip: &'a [String],
     /// The commands with which the commit step cleans the tree.
     pub cleaning: &'a [Cmd],
 }
 
-/// Returns the report of a run that did what is requested. `None` if there is none, or if `vmlinuz` or the initramfs
-/// has changed since that run.
+/// Returns the report in the tree if it is that of a run that did what is requested, and if `vmlinuz` and the initramfs
+/// have not changed since that run.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -76,7 +75,6 @@ fn has_installed(report: &Value, set: &KernelSet) -> bool {
     packages.is_subset(&all) && own.all(|it| packages.contains(&it.nevra.to_string()))
 }
 
-/// Returns the checks that the earlier run skipped.
 fn skipped(report: &Value) -> impl Iterator<Item = &str> {
     let checks = report["checks"].as_array().into_iter().flatten();
     let skipped = checks.filter(|check| check["answer"] == "skipped");
@@ -107,7 +105,7 @@ fn packages(report: &Value) -> impl Iterator<Item = String> {
     packages.map(|package| package["nevra"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Returns the run that the report in the tree describes, if that run replaced the kernel.
+/// Returns the run that the report in the tree describes, if it was a `replace` that committed its result.
 ///
 /// # Errors
 /// When the report cannot be read.

@@ -20,16 +20,16 @@ use crate::node::staged;
 use crate::report::tool;
 use crate::sys::root::{FileType, Meta, Root};
 
-/// The directory of the record.
+/// The directory of the record, relative to the root.
 const STATE: &str = "var/lib/ostree-kernel";
 
-/// The record.
+/// The path of the record, relative to the root.
 pub const RECORD: &str = "var/lib/ostree-kernel/gate.json";
 
 /// The directory of messages that are shown at login (pam_motd(8)).
 const MESSAGES: &str = "run/motd.d";
 
-/// The message at login.
+/// The path of the message at login, relative to the root.
 pub const MESSAGE: &str = "run/motd.d/ostree-kernel-gate";
 
 /// The directory of the lock file that excludes a second gate. Any user who can open the lock file could block the
@@ -44,19 +44,19 @@ const OWN: &[u8] = b"ostree-kernel gate\n";
 /// Upper bound of the record (bytes).
 const RECORD_MAX: u64 = 1 << 20;
 
-/// The state of the lock of the staged deployment's finalisation.
+/// The state of the lock on the staged deployment's finalisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lock {
     /// The finalisation is not locked.
     Open,
-    /// The gate has locked it.
+    /// The gate has locked the finalisation.
     Own,
-    /// Another program or the administrator has locked it.
+    /// Another program or the administrator has locked the finalisation.
     Other,
 }
 
-/// Reads the record. A file that is not a regular file, that cannot be parsed, or that another user can write to,
-/// counts as missing.
+/// Reads the record; returns an empty one without the file. A file that is not a regular file, that cannot be parsed,
+/// or that another user owns or can write to, is ignored with a warning.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -83,7 +83,7 @@ pub fn record(root: &Root) -> Result<Record> {
 /// Writes the record.
 ///
 /// # Errors
-/// When the record cannot be written, or when root does not own its directory.
+/// When the record cannot be written, or when another user could write to its directory.
 pub fn save(root: &Root, record: &Record) -> Result<()> {
     own_directory(root, STATE, 0o755)?;
     let json = serde_json::to_string_pretty(record).context("writing the gate's record")?;
@@ -93,7 +93,7 @@ pub fn save(root: &Root, record: &Record) -> Result<()> {
 /// Writes the message at login, or removes the message if `text` is `None`.
 ///
 /// # Errors
-/// When the message cannot be written, or when root does not own its directory.
+/// When the message cannot be written or removed, or when another user could write to its directory.
 pub fn show(root: &Root, text: Option<&str>) -> Result<()> {
     match text {
         Some(text) => {
@@ -112,7 +112,7 @@ pub fn show(root: &Root, text: Option<&str>) -> Result<()> {
 /// Takes the lock against a second gate, and waits for it if necessary. The lock is released on drop.
 ///
 /// # Errors
-/// When the file cannot be locked.
+/// When the file cannot be created or locked, or when another user could write to its directory.
 pub fn lock_out_others(root: &Root) -> Result<Flock<File>> {
     own_directory(root, RUN, 0o700)?;
     let path = format!("{RUN}/gate.lock");
@@ -143,8 +143,8 @@ pub fn lock_state(root: &Root, deployment: &Deployment) -> Result<Lock> {
     Ok(if is_own { Lock::Own } else { Lock::Other })
 }
 
-/// Locks the staged deployment's finalisation: writes `staged::LOCK`, a file that every version of ostree looks for.
-/// The file is written atomically.
+/// Locks the staged deployment's finalisation: writes `staged::LOCK` atomically. ostree looks for this file when it
+/// finalises the deployment (`_ostree_sysroot_finalize_staged`).
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -194,8 +194,8 @@ pub fn identity(system: &System, deployment: &Deployment) -> Result<String> {
     Ok(hex::encode(digest.finalize()))
 }
 
-/// Describes the state of a file: its device, inode, size and change time (ctime). A program cannot set the change
-/// time.
+/// Describes the state of a file: its device, inode, size and change time (ctime); `none` if there is no regular file.
+/// No system call sets the change time to a chosen value.
 fn fact(root: &Root, path: &str) -> Result<String> {
     let is_file = root.stat(path)?.is_some_and(|it| it.kind == FileType::File);
     let Some(file) = is_file.then(|| root.open_file(path)).transpose()?.flatten() else {
@@ -219,8 +219,8 @@ fn is_only_of(user: u32, meta: &Meta) -> bool {
     meta.uid == user && meta.mode & 0o022 == 0
 }
 
-/// Creates a directory with this mode. If the directory exists, checks that no other user can write to it and that no
-/// component of its path is a link.
+/// Creates the directory `dir` with this mode, and its parents with mode 0755. If `dir` exists, checks that the user of
+/// this process owns it and that no other user can write to it. No component of the path may be a link.
 fn own_directory(root: &Root, dir: &str, mode: u32) -> Result<()> {
     let mut path = String::new();
     for part in dir.split('/') {

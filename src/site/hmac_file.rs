@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The file `.vmlinuz.hmac` of a tree.
+//! Reads and rewrites `.vmlinuz.hmac`, the file with the HMAC of a `vmlinuz`.
 
 use anyhow::{Context, Result};
 
@@ -8,9 +8,11 @@ use crate::kernel::kver::Kver;
 use crate::sys::root::{self, Root};
 
 /// Rewrites `.vmlinuz.hmac` if its HMAC does not match `vmlinuz`, because the kernel was changed after packaging
-/// (signed, for example). The HMAC is a checksum, not a signature. With `is_read`, dracut's module `fips` compares the
-/// HMAC at boot: the file is then not rewritten, and the verification fails. Returns a warning for the user if the file
-/// was rewritten.
+/// (signed, for example). The HMAC is a checksum, not a signature. A missing or empty file is not written. Returns a
+/// warning for the user if the file was rewritten.
+///
+/// `is_read` means that dracut's module `fips` compares the HMAC at boot. The file is then not rewritten, and the
+/// verification reports an HMAC that does not match.
 ///
 /// # Errors
 /// When a file cannot be read or written.
@@ -34,7 +36,7 @@ pub fn renew(root: &Root, kver: &Kver, is_read: bool) -> Result<Option<String>> 
     )))
 }
 
-/// Reads a `.vmlinuz.hmac` and its metadata, if it is a small regular file.
+/// Reads a `.vmlinuz.hmac` and its metadata; `None` unless it is a regular file of at most [`HMAC_MAX`] bytes.
 ///
 /// # Errors
 /// When the file cannot be read.

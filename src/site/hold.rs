@@ -3,8 +3,9 @@
 //! run takes as long as all other steps together, and the initramfs that it builds would be discarded. Its errors would
 //! be missed, too, because the output of the transaction is not searched for messages of dracut.
 //!
-//! The files of a hold are recognised by their paths and their content. Therefore one function, [`heal`], can release a
-//! hold, undo it after a failure, and repair the tree after a killed run.
+//! The files of a hold are recognised by their paths and, where another program could write to the same path, by their
+//! content. Therefore one function, [`heal`], can release a hold, undo it after a failure, and repair the tree after a
+//! killed run.
 
 use std::path::Path;
 
@@ -15,7 +16,7 @@ use crate::plan::{Hold, ModuleDir};
 use crate::sys::root::{self, Root};
 use crate::tools::cliwrap::WRAPPED;
 
-/// The script that replaces dracut: it creates an empty output file and does nothing else.
+/// The script that replaces dracut: it creates an empty file at the path after `-f`, and does nothing else.
 const SHIM: &[u8] = b"#!/bin/sh
 # Put here by ostree-kernel for the time of one transaction; the real dracut runs after it.
 while [ $# -gt 1 ]; do
@@ -45,8 +46,9 @@ const REPOSITORY: &str = ".repo";
 /// The directory to which [`hold`] moves those module directories that rpm-ostree would otherwise delete.
 const ASIDE: &str = "usr/lib/.ostree-kernel-aside";
 
-/// The configuration file that [`quiet_dracut`] adds for dracut. Fedora's configuration sets `sysloglvl=5`. Without a
-/// syslog daemon, dracut then formats every debug message for `/dev/kmsg`, which nearly doubles its run time.
+/// The content of the configuration file that [`quiet_dracut`] adds for dracut. Fedora's configuration sets
+/// `sysloglvl=5`. Without a syslog daemon, dracut then formats every debug message for `/dev/kmsg`, which nearly
+/// doubles its run time.
 const QUIET: &[u8] = b"# Put here by ostree-kernel for the time of one dracut run.
 sysloglvl=0
 kmsgloglvl=0
@@ -57,7 +59,7 @@ fileloglvl=0
 /// the settings of this file override all others.
 const QUIET_FILE: &str = "usr/lib/dracut/dracut.conf.d/zzz-ostree-kernel.conf";
 
-/// A guard. While it exists, dracut logs to standard error only.
+/// A guard that removes [`QUIET_FILE`] on drop. While that file exists, dracut logs to standard error only.
 pub struct Quiet(Root);
 
 /// Installs [`QUIET`] if dracut's configuration directory exists.
@@ -135,8 +137,8 @@ pub fn has_repositories(root: &Root) -> Result<bool, root::Error> {
     Ok(!repositories(root, REPOSITORY)?.is_empty())
 }
 
-/// Returns the paths of the files in [`REPOSITORIES`] whose names end with `suffix`. Repository files are renamed one
-/// by one, since overlayfs cannot rename a directory of a lower layer.
+/// Returns the paths of the files in [`REPOSITORIES`] whose names end with `suffix`. The caller renames them one by
+/// one, since overlayfs cannot rename a directory of a lower layer.
 fn repositories(root: &Root, suffix: &str) -> Result<Vec<String>, root::Error> {
     if !root.is_dir(REPOSITORIES)? {
         return Ok(Vec::new());
@@ -231,8 +233,8 @@ fn remove_if_empty(root: &Root, dir: &str) -> Result<(), root::Error> {
     Ok(())
 }
 
-/// Moves the content of `from` to `to`, file by file, since overlayfs cannot rename a directory of a lower layer. A
-/// file that exists in `to` is kept instead of the one in `from`, because the transaction has created it.
+/// Moves the content of `from` to `to`, file by file, since overlayfs cannot rename a directory of a lower layer, and
+/// removes `from`. A file that exists in `to` is kept instead of the one in `from`: the transaction has created it.
 fn merge(root: &Root, from: &Path, to: &Path) -> Result<(), root::Error> {
     let mode = root.lstat(from)?.map_or(0o755, |meta| meta.mode);
     root.create_dir_all(to, mode)?;

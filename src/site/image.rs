@@ -41,9 +41,9 @@ pub struct ImageOptions {
     pub registry: RegistryOptions,
 }
 
-/// An opened image.
+/// An image whose layers were read.
 pub struct OpenImage {
-    /// Its tree.
+    /// The image's tree.
     pub root: Root,
     /// Facts for the report.
     facts: ImageReport,
@@ -51,7 +51,8 @@ pub struct OpenImage {
 }
 
 impl OpenImage {
-    /// Returns the facts for the report, with the requests to registries up to now.
+    /// Returns the facts for the report. For an image in a registry, they include the numbers of requests and received
+    /// bytes up to now.
     pub fn facts(&self) -> ImageReport {
         ImageReport {
             bytes_fetched: self.traffic.as_ref().map(|it| it.bytes()),
@@ -74,7 +75,7 @@ pub struct FoundImage {
     image: ImageDocuments,
 }
 
-/// Upper bound of nested indexes.
+/// Upper bound of the documents that are read until the manifest is found: indexes, and the manifest itself.
 const INDEXES_MAX: usize = 4;
 
 /// Opens an image and reads its layers.
@@ -103,7 +104,7 @@ impl FoundImage {
         read().with_context(|| format!("reading {reference}"))
     }
 
-    /// Returns the layers of those images that are in registries, so that a layer that several images have is read
+    /// Returns the layers of those images that are in registries, so that a layer that several images have is fetched
     /// once. A layer of another transport is read for each image, because one image's copy may be damaged and another's
     /// intact.
     pub fn shared<'i>(images: impl Iterator<Item = &'i Self>) -> Arc<SharedLayers> {
@@ -172,7 +173,7 @@ fn find(reference: &ImageReference, options: &ImageOptions) -> Result<Box<dyn Bl
     })
 }
 
-/// A manifest and its config.
+/// A manifest and its config, and the digest of the manifest; `None` if the transport has generated the manifest.
 struct ImageDocuments {
     digest: Option<BlobDigest>,
     manifest: Manifest,
@@ -180,7 +181,7 @@ struct ImageDocuments {
 }
 
 impl ImageDocuments {
-    /// Returns these documents. Fails if a platform is `wanted` and the image is not for it.
+    /// Returns these documents. Fails if a platform is `wanted` and the config states another one or none.
     fn of_platform(self, wanted: Option<&Platform>) -> Result<Self> {
         let Some(wanted) = wanted else {
             return Ok(self);

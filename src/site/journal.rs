@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The journal, a file of facts about the base, which `replace` writes before its transaction. If `replace` is killed
-//! after the transaction, the tree no longer holds these facts, and the next run reads them from the journal.
+//! The journal, a file of facts about the base and the planned transaction, which `replace` writes before the
+//! transaction. If `replace` is killed after the transaction, the tree no longer holds the facts about the base, and
+//! the next run reads them from the journal.
 
 use std::io::Write;
 
@@ -22,7 +23,7 @@ const UNFINISHED: &str = "run/ostree-kernel/journal.json.new";
 /// Upper bound of a journal (bytes); it holds the names of a few thousand modules.
 const MAX: u64 = 16 << 20;
 
-/// A transaction that has begun or is about to begin.
+/// The facts about a transaction that has begun or is about to begin.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Journal {
     /// The kernel before the transaction; `None` if there was none.
@@ -33,7 +34,7 @@ pub struct Journal {
     pub commands: Vec<String>,
     /// Facts about the base's initramfs, if there are any.
     pub base: Option<Baseline>,
-    /// The packages that the transaction replaces, adds or removes.
+    /// The packages that the transaction replaces, adds, removes or installs again.
     pub changes: Vec<Change>,
     /// Packages of the old kernel's build that the transaction leaves installed.
     #[serde(default)]
@@ -52,7 +53,7 @@ impl Journal {
         Ok(root.rename(UNFINISHED, PATH)?)
     }
 
-    /// Returns the journal of an unfinished run that installs the kernel `kver`; `None` if there is none.
+    /// Returns the journal of an unfinished run if that run installs the kernel `kver`.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -60,10 +61,10 @@ impl Journal {
         Ok(Self::pending(root)?.filter(|journal| journal.after == *kver))
     }
 
-    /// Returns the journal of an unfinished run.
+    /// Returns the journal of an unfinished run; `None` if there is none, or if it cannot be parsed.
     ///
     /// # Errors
-    /// When the journal cannot be read. A journal that cannot be parsed counts as missing.
+    /// When the journal exists and cannot be read.
     pub fn pending(root: &Root) -> Result<Option<Self>> {
         let Some(json) = root.read(PATH, MAX)? else {
             return Ok(None);

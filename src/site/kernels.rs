@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finds kernels in a tree, for several steps.
+//! Finds the kernels of a tree, their modules, unified kernel images (UKIs) and leftovers, for several steps.
 
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -12,17 +12,18 @@ use crate::package::rpmdb::Rpmdb;
 use crate::plan::ModuleDir;
 use crate::sys::root::{self, Root};
 
-/// The directory of UKIs for bootc and systemd-boot.
+/// The directory of UKIs for bootc and systemd-boot, relative to the root.
 const EFI_LINUX: &str = "boot/EFI/Linux";
 
-/// The directory of UKIs in `/usr`.
+/// The directory of UKIs in `/usr`, relative to the root.
 const USR_EFI_LINUX: &str = "usr/lib/efi/Linux";
 
-/// The directory of Type 1 entries of the Boot Loader Specification.
+/// The directory of Type 1 entries of the Boot Loader Specification, relative to the root.
 const ENTRIES: &str = "boot/loader/entries";
 
-/// The directories of kernels in older layouts of ostree. ostree boots a kernel from there if the kernel's directory in
-/// `usr/lib/modules` has no initramfs.
+/// The directories of kernels in older layouts of ostree, relative to the root. ostree (`get_kernel_from_tree` in
+/// `ostree-sysroot-deploy.c`) boots a kernel of these directories if `usr/lib/modules` has none. It also prefers such a
+/// kernel if it has an initramfs, and the kernel in `usr/lib/modules` has none.
 pub const LEGACY_DIRS: [&str; 2] = ["usr/lib/ostree-boot", "boot"];
 
 /// Prefixes of the names of a kernel's files in [`LEGACY_DIRS`]. Boot loaders and their directories (`efi`, `grub2`,
@@ -104,8 +105,8 @@ pub fn leftover_dirs(
     Ok(LeftoverDirs { stale, owned })
 }
 
-/// Returns whether a directory holds files of a kernel: modules, lists of modules, an initramfs, or the directory
-/// `kernel`.
+/// Returns whether a directory holds files of a kernel: modules at any depth, `modules.*`, `initramfs.img`, or the
+/// directory `kernel`.
 ///
 /// # Errors
 /// When the directory cannot be read.
@@ -217,7 +218,7 @@ fn efi(dir: &str, files: &[PathBuf], is_uki: impl Fn(&str) -> bool, found: &mut 
     }));
 }
 
-/// Returns the kernel files in `boot` and `usr/lib/ostree-boot`.
+/// Returns the kernel files in [`LEGACY_DIRS`], relative to the root.
 ///
 /// # Errors
 /// When a directory cannot be read.
@@ -264,8 +265,8 @@ pub fn lacks(root: &Root) -> Result<Vec<&'static str>, root::Error> {
 /// The message for a tree without a kernel.
 pub const NO_KERNEL: &str = "no directory in usr/lib/modules holds a vmlinuz";
 
-/// Explains why a directory is not the root of an operating system, and names a directory in it that may be one. `None`
-/// if the directory itself can be a root.
+/// Explains why a directory is not the root of an operating system, and names the first directory in it that may be
+/// one. `None` if the directory itself can be a root.
 ///
 /// # Errors
 /// When the directory cannot be read.

@@ -14,11 +14,11 @@ use crate::node::machine::{Machine, Storage};
 use crate::node::mounts::{self, Mount};
 use crate::sys::root::{self, Root};
 
-/// Reads the facts for one deployment of a system. Returns `None` without `/sys`, and for a system that is not running:
-/// this machine's devices are then not those of the system.
+/// Reads the facts for one deployment of a system. Returns `None` without `/sys`, and for a system that is not running,
+/// since this machine's devices are not those of that system.
 ///
 /// # Errors
-/// When a file exists and cannot be read, or a deployment's directory cannot be opened.
+/// When a file in `/sys` or `/boot` exists and cannot be read, or a deployment's directory cannot be opened.
 pub fn read(system: &System, deployment: &Deployment) -> Result<Option<Machine>> {
     let root = &system.root;
     if system.booted().is_none() || !root.is_dir("sys/devices")? {

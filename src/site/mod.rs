@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Files that a run keeps in the tree (workspace, journal, hold, gate), facts about the tree that several steps need,
-//! the machine with its deployments (deployments, machine), and images (image).
+//! Files that a run keeps in the tree (workspace, journal, hold, gate), facts about the tree that several steps need
+//! (done, hmac_file, kernels, owner, vmlinuz), the machine (deployments, machine), and container images (image).
 
 pub mod deployments;
 pub mod done;

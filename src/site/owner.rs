@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads the rpmdb of a tree, in any place and format.
+//! Reads the rpmdb of a tree, in any of its places and formats.
 //!
 //! SQLite is read here, without starting a program of the tree. The older formats, ndb and Berkeley DB, are read by the
 //! image's own rpm, and only for commands that start programs of the image anyway.
@@ -17,7 +17,7 @@ use crate::sys::root::{self, Root};
 use crate::sys::sqlite::{self, Column};
 use crate::tools::{cliwrap, rpm};
 
-/// The directories of rpmdbs, relative to the root; often links to one another.
+/// The directories that can hold the rpmdb, relative to the root; often links to one another.
 const DIRS: [&str; 3] = ["usr/share/rpm", "usr/lib/sysimage/rpm", "var/lib/rpm"];
 
 /// The column of the packages in a SQLite rpmdb.
@@ -56,7 +56,7 @@ pub enum OwnerSearch {
     Packages(Rpmdb),
 }
 
-/// Searches for the rpmdb, and reads it if its format is SQLite.
+/// Searches for the rpmdb, and reads it if its format is SQLite. SQLite in any directory is preferred to older formats.
 ///
 /// # Errors
 /// When the rpmdb cannot be read.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Opens a kernel, and verifies its signatures.
+//! Opens a `vmlinuz`, verifies its signatures, and extracts the certificates of its signers.
 
 use std::fs::File;
 
@@ -14,7 +14,10 @@ pub const VMLINUZ_MAX: u64 = 512 * 1024 * 1024;
 /// Upper bound of the signatures of one kernel that are verified; real kernels have at most two.
 const SIGNATURES_MAX: usize = 8;
 
-/// Opens the kernel at this path, or returns the reason why it cannot be read.
+/// Opens the kernel at this path, relative to the root.
+///
+/// # Errors
+/// The reason why the kernel cannot be read: it is missing, unreadable, or larger than [`VMLINUZ_MAX`].
 pub fn open(root: &Root, path: &str) -> Result<File, String> {
     let file = match root.open_file(path) {
         Ok(Some(file)) => file,

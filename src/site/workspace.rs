@@ -18,7 +18,7 @@ use crate::sys::root::{self, Root};
 
 const RUN: &str = "run/ostree-kernel";
 const LOCK: &str = "run/ostree-kernel/lock";
-/// The log of all programs of this run, relative to the root. It is kept if the run fails.
+/// The path of the log of all programs of this run, relative to the root. After a failure the log is kept.
 const LOG: &str = "run/ostree-kernel/log";
 
 const PACKAGES: &str = "run/ostree-kernel/packages";
@@ -27,15 +27,16 @@ const DOWNLOADS: &str = "run/ostree-kernel/downloads";
 /// The directory for temporary files of programs, relative to the root.
 pub const TMP: &str = "usr/lib/.ostree-kernel";
 
-/// The private directories of this run, and the lock of the tree. On drop after a failure, the log is kept, and the
-/// packages, temporary files and lock are removed.
+/// The private directories of this run, and the lock of the tree. On drop without [`close`](Self::close), that is,
+/// after a failure, a log with content is kept, and the packages, temporary files and lock are removed.
 pub struct Workspace {
     root: Root,
     lock: Option<Flock<File>>,
 }
 
 impl Workspace {
-    /// Locks the tree, and removes the packages and downloads that a killed run has left.
+    /// Locks the tree, removes the packages and downloads that an earlier run has left, and creates the directory for
+    /// packages.
     ///
     /// # Errors
     /// [`Refusal::Locked`] if another run holds the lock; [`Refusal::CannotWrite`] if the user may not write to the
@@ -75,7 +76,7 @@ impl Workspace {
         root.open_file(LOCK)
     }
 
-    /// Locks the file. Returns `None` if a run that has just ended removed the file: a lock on an unlinked inode
+    /// Locks the file. Returns `None` if a run that has just ended has removed the file: a lock on an unlinked inode
     /// excludes nobody.
     fn take(root: &Root, file: File) -> Result<Option<Flock<File>>> {
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
@@ -85,7 +86,7 @@ impl Workspace {
         Ok(root.stat(LOCK)?.is_some_and(is_held).then_some(lock))
     }
 
-    /// Creates the log, in which `exec` stores the output of all programs.
+    /// Creates the log, in which `exec` stores the command lines and the output of all programs.
     ///
     /// # Errors
     /// When the log cannot be created.
@@ -100,12 +101,13 @@ impl Workspace {
         PACKAGES
     }
 
-    /// Returns the directory for downloads if the cache cannot be written, relative to the root.
+    /// Returns the directory for the downloads of `--from`, and for all downloads if the cache cannot be written,
+    /// relative to the root.
     pub fn downloads(&self) -> &'static str {
         DOWNLOADS
     }
 
-    /// Creates [`TMP`], or empties it, and returns its path.
+    /// Creates [`TMP`], or empties it, and returns its path, relative to the root.
     ///
     /// # Errors
     /// When the directory cannot be created.
@@ -154,8 +156,8 @@ impl Workspace {
 }
 
 impl Workspace {
-    /// Cleans up after a failure: removes all files if no program has written to the log, otherwise only packages,
-    /// [`TMP`] and the lock.
+    /// Cleans up after a failure. Removes all files if there is no log or the log is empty, otherwise only the
+    /// packages, [`TMP`] and the lock.
     fn leave(&mut self) -> Result<()> {
         let is_empty =
             |path| -> Result<bool> { Ok(self.root.lstat(path)?.is_none_or(|meta| meta.size == 0)) };

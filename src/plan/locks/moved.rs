@@ -6,7 +6,7 @@ use crate::package::Nevra;
 use crate::plan::Change;
 
 /// Returns the text of dnf 4's `versionlock.list` with the locks of replaced packages changed; `None` if no lock
-/// changes. A lock is a line `NAME-[EPOCH:]VERSION-RELEASE.ARCH`, where the architecture can be `*`.
+/// changes. A lock is a line `NAME-[EPOCH:]VERSION-RELEASE.ARCH`. The architecture, often `*`, is not compared.
 pub fn in_list(text: &str, changes: &[Change]) -> Option<String> {
     let moved = |line: &str| {
         let (lock, arch) = line.trim().rsplit_once('.')?;

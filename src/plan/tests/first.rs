@@ -17,7 +17,7 @@ fn sources() -> Vec<Source> {
     files(packages)
 }
 
-/// Returns a tree whose kernel was removed with its packages.
+/// Returns a tree without a kernel, on disk and in the rpmdb.
 fn bare() -> Host {
     let mut host = base(EL, &[package("bash", "5.2", &[], &[], &[])]);
     host.module_dirs.clear();
@@ -94,7 +94,7 @@ fn a_kernel_whose_files_were_removed_is_replaced_by_its_packages() {
     assert_eq!(plan.old.as_ref().map(Kver::as_str), Some(EL));
     assert_eq!(plan.leaving.gone.len(), 5);
     assert!(!plan.settled);
-    // Only dnf can install the same packages a second time.
+    // With the sources of the removed kernel: only dnf can install the same packages again.
     let again = || files(rhcos().1);
     assert!(matches!(
         decide(again(), &host, &Wishes::default()),

@@ -8,7 +8,7 @@ use super::*;
 use crate::kernel::modules::ModuleName;
 use crate::plan::{Kmod, Plan, change};
 
-/// Renames the packages of the set to another flavour.
+/// Renames the packages, and their capabilities except `kernel-uname-r`, to another flavour.
 fn flavoured(sources: Vec<Source>, flavour: &str) -> Vec<Source> {
     let rename = |name: &str| match name.strip_prefix("kernel-uname-r") {
         Some(_) => name.to_owned(),

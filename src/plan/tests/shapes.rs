@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tests with kernels that distributors divide into different packages: RHCOS's extensions, ELRepo, the kernel's own
-//! `make binrpm-pkg`, CachyOS. Also tests of packages that are built with a kernel.
+//! `make binrpm-pkg`, CachyOS. Also tests of packages that are built with a kernel, and of dnf's exclusions.
 
 use super::*;
 use crate::kernel::modules::ModuleName;
@@ -176,7 +176,7 @@ fn removed(plan: &Plan) -> Vec<&str> {
         .collect()
 }
 
-/// Returns RHCOS: `kernel` with all its parts except `-devel`, and kvm in `-modules-core`.
+/// Returns RHCOS and its packages: `kernel` with all its parts except `-devel`, and kvm in `-modules-core`.
 pub(super) fn rhcos() -> (Host, Vec<Package>) {
     let mut packages = rhel("kernel", EL);
     packages.pop();

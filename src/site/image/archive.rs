@@ -19,7 +19,7 @@ use crate::oci::{
     list_tar,
 };
 
-/// Upper bound of the members of an archive; an image has a few hundred.
+/// Upper bound of the files and links in an archive; an image has a few hundred.
 const MEMBERS_MAX: usize = 100_000;
 
 /// An archive and the places of its members.
@@ -60,7 +60,7 @@ impl ImageArchive {
         })
     }
 
-    /// Opens a member; links are followed, at most 8.
+    /// Opens a member. Follows at most seven links.
     fn member(&self, path: &str) -> Result<MemberReader> {
         let mut path = path.as_bytes().to_vec();
         for _ in 0..8 {
@@ -80,7 +80,6 @@ impl ImageArchive {
     }
 }
 
-/// A reader of the data of a member.
 struct MemberReader {
     file: Arc<File>,
     at: u64,
@@ -97,7 +96,8 @@ impl Read for MemberReader {
     }
 }
 
-/// Lists an archive. The data of members are skipped by seeking.
+/// Lists the files and links of an archive by path; the last member with a path is used. Their data are skipped by
+/// seeking.
 fn list(file: &File) -> Result<HashMap<Vec<u8>, ArchiveMember>> {
     let size = file.metadata()?.len();
     let mut members = HashMap::new();
@@ -196,8 +196,8 @@ struct DockerArchive {
     manifest: Manifest,
 }
 
-/// Opens an archive of `docker save` or `podman save`, and chooses the image with this tag or, without a tag, the only
-/// image.
+/// Opens an archive of `docker save` or `podman save`, and chooses the image with the reference `tag` (`NAME[:TAG]`)
+/// or, without one, the only image.
 pub(super) fn docker(file: &Path, tag: Option<&str>) -> Result<impl Blobs + use<>> {
     let limits = ImageLimits::default();
     let archive = ImageArchive::open(file)?;

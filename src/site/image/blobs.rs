@@ -19,7 +19,7 @@ pub(super) enum FoundDocument {
         bytes: Vec<u8>,
         digest: Option<BlobDigest>,
     },
-    /// A manifest that the transport has generated, and the config.
+    /// A manifest that the transport has generated, with DiffIDs in the place of the layers' digests, and the config.
     Manifest { manifest: Manifest, config: Vec<u8> },
 }
 
@@ -39,23 +39,23 @@ impl Traffic {
         self.requests.fetch_add(count.into(), Ordering::Relaxed);
     }
 
-    /// Returns the number of bytes in the bodies of all responses.
+    /// Returns the number of bytes that were received in the bodies of responses.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of requests.
+    /// Returns the number of requests, redirected ones included.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 }
 
-/// A transport.
+/// A transport, opened for one image.
 pub(super) trait Blobs: Send + Sync {
-    /// Reads the index or the manifest that the reference names.
+    /// Reads or generates the document that the reference names.
     fn manifest(&self) -> Result<FoundDocument>;
 
-    /// Opens a blob. Its digest and size are checked by the caller.
+    /// Opens a blob. The caller checks digest and size, unless [`has_digests`](Self::has_digests) returns `false`.
     fn open(&self, blob: &Descriptor) -> Result<Box<dyn Read + Send>>;
 
     /// Passes the entries of a layer to `visitor` if the layer is stored as a directory. Returns `false` if the layer
@@ -68,7 +68,7 @@ pub(super) trait Blobs: Send + Sync {
         Ok(false)
     }
 
-    /// Returns whether the digest in a descriptor is that of the blob's bytes. Otherwise it is the DiffID.
+    /// Returns whether the digest in a layer's descriptor is that of the blob's bytes. Otherwise it is the DiffID.
     fn has_digests(&self) -> bool {
         true
     }

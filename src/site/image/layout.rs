@@ -12,7 +12,7 @@ use crate::oci::{self, BlobDigest, Descriptor, ImageIndex, ImageLimits, Manifest
 /// The annotation that holds the tag of an image in an index.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
-/// An OCI layout.
+/// An image in an OCI layout.
 pub(super) struct OciLayout {
     dir: PathBuf,
     image: Descriptor,

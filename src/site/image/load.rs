@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads layers: decompresses them, checks their digests, and puts their names into the tree and bytes into the store.
+//! Reads layers: decompresses them, checks their digests, and puts their entries into the tree and kept bytes into the
+//! store.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufRead, Read};
@@ -20,10 +21,10 @@ use crate::oci::{
     LayerVisitor, Manifest, OciError, Toc, TocFile, decoder,
 };
 
-/// Size of a chunk that one thread passes to another (bytes).
+/// The size of a chunk that one thread passes to another (bytes).
 const CHUNK: usize = 256 << 10;
 
-/// Number of chunks in the channel between two threads.
+/// Upper bound of the chunks in the channel between two threads.
 const AHEAD: usize = 4;
 
 /// An image whose layers can be read.
@@ -39,7 +40,7 @@ pub(super) struct LayerSource {
     pub(super) parts: Vec<Option<SharedParts>>,
 }
 
-/// The merged layers.
+/// The result of reading all layers of an image.
 pub(super) struct LoadedLayers {
     pub(super) tree: LayerTree,
     pub(super) store: ByteStore,
@@ -48,7 +49,8 @@ pub(super) struct LoadedLayers {
 }
 
 impl LayerSource {
-    /// Reads all layers, from the top down. Of a zstd:chunked layer in a registry, only the table of contents is read.
+    /// Reads all layers, from the top down. Of a zstd:chunked layer, only the table of contents is read if the registry
+    /// supports range requests.
     pub(super) fn read(&self) -> Result<LoadedLayers> {
         let mut tree = LayerTree::new(&self.limits);
         let mut store = ByteStore::default();
@@ -168,8 +170,9 @@ impl LayerSource {
         )
     }
 
-    /// Streams a layer to `visitor`. At the end of the layer, the digest of the blob is checked. The DiffID is checked,
-    /// too, if `number` is given, the layer's number counted from the top.
+    /// Streams a layer to `visitor`. The digest of the blob is checked when its end is read, if the transport has
+    /// digests of blobs. If `number` is given, the layer's number counted from the top, the blob must end with the
+    /// layer, and the DiffID is checked, too. A layer that is stored as a directory is not checked.
     fn stream(
         &self,
         layer: &Descriptor,
@@ -296,7 +299,7 @@ impl Read for Chunks {
     }
 }
 
-/// A reader that computes the digest of the bytes.
+/// A reader that computes the digest of the bytes, if it has a hasher.
 struct Hashed<R> {
     input: R,
     hasher: Option<BlobHasher>,
@@ -312,10 +315,11 @@ impl<R: Read> Read for Hashed<R> {
     }
 }
 
-/// A visitor that reads some files of a layer again.
+/// A visitor that reads some files of a layer again. After the last file, it ends the reading with an error.
 struct Pick<'p> {
     /// Inodes of the files to read, by the numbers of their entries.
     files: BTreeMap<u32, u32>,
+    /// The number of files that were not read yet.
     left: usize,
     tree: &'p LayerTree,
     store: &'p mut ByteStore,

@@ -9,11 +9,11 @@ use crate::oci::{
     self, ImageLimits, KeptPart, LayerEntry, LayerTree, LayerVisitor, NodeKind, OciError, Placed,
 };
 
-/// The directory of ostree's objects. The files of the image are hard links to the objects, and come later in the
-/// layer.
+/// The directory of ostree's objects. In an image of an ostree commit, the files are hard links to the objects, and
+/// come later in the layer.
 const OBJECTS: &[u8] = b"sysroot/ostree/repo/objects/";
 
-/// A visitor that merges a layer.
+/// A visitor that merges a layer into the tree and the store of an image.
 pub(super) struct Merge<'m> {
     pub(super) tree: &'m mut LayerTree,
     pub(super) store: &'m mut ByteStore,
@@ -61,7 +61,7 @@ struct NeededFile {
 
 impl Merge<'_> {
     /// Puts an entry into the tree. Returns the entry's file, with the parts of its data to keep and to read; `None` if
-    /// the data are not needed.
+    /// the entry is not a file, or if its data are not needed.
     fn place(&mut self, entry: &LayerEntry) -> Result<Option<NeededFile>, OciError> {
         let placed = self.tree.add(entry)?;
         self.follow(entry, &placed)?;
@@ -83,7 +83,8 @@ impl Merge<'_> {
         Ok(Some(NeededFile { inode, keep, take }))
     }
 
-    /// Stores the digest of a file, and the part of its data to keep.
+    /// Stores the digest of a file, and the part of its data to keep. If only the digest of an ostree object is to be
+    /// kept, the data wait in `tentative` for a hard link that needs them.
     fn put(&mut self, file: NeededFile, taken: &TakenBytes) -> Result<(), OciError> {
         let NeededFile { inode, keep, .. } = file;
         let (sha256, bytes) = taken;

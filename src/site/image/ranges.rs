@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads zstd:chunked layers in a registry: first the table of contents, then only the needed files, with range
-//! requests.
+//! Reads zstd:chunked layers in a registry with range requests: first the table of contents, then only the needed
+//! files.
 
 use std::cell::RefCell;
 use std::io::{self, BufReader, Read};
@@ -21,13 +21,14 @@ const GAP: u64 = 64 << 10;
 pub(super) struct LayerByRanges<'l> {
     pub(super) blobs: &'l dyn Blobs,
     pub(super) layer: &'l Descriptor,
-    /// The parts that other images have fetched, and can take from this one.
+    /// The fetched parts of the layer, which all images with this layer share; `None` if no other image has it.
     pub(super) parts: Option<&'l SharedParts>,
     pub(super) limits: &'l ImageLimits,
 }
 
 impl LayerByRanges<'_> {
-    /// Reads the table of contents. `None` if the layer must be read whole.
+    /// Reads the table of contents. `None` if the layer must be read whole: it has no table, the table has an
+    /// unsupported feature, or the registry does not support range requests.
     pub(super) fn table(&self) -> Result<Option<Toc>, OciError> {
         let Some(place) = TocPlace::of(self.layer, self.limits)? else {
             return Ok(None);
@@ -76,8 +77,8 @@ impl LayerByRanges<'_> {
         })
     }
 
-    /// Reads files into the store. Each file is given with its inode. Returns `false` if the registry does not support
-    /// range requests.
+    /// Reads files into the store, and checks their digests. Each file is given with its inode. Returns `false` if the
+    /// registry does not support range requests.
     pub(super) fn fetch(
         &self,
         mut files: Vec<(u32, &TocFile)>,
@@ -137,7 +138,8 @@ impl LayerByRanges<'_> {
     }
 }
 
-/// Returns how many of `files`, counted from the first one, one request reads, and the range of this request.
+/// Returns how many of `files`, counted from the first one, one request reads, and the range of this request. The range
+/// is empty if these files are empty.
 fn join(files: &[(u32, &TocFile)]) -> (usize, Range<u64>) {
     let mut range = 0..0;
     for (number, (_, file)) in files.iter().enumerate() {

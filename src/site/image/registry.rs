@@ -21,7 +21,7 @@ use super::settings;
 use crate::oci::{BlobDigest, Descriptor, Docker, ImageLimits, ImageVersion, OciError};
 use crate::sys::fetch::DownloadLimits;
 
-/// Media types of manifests and indexes.
+/// The value of the header `Accept`: the media types of manifests and indexes.
 const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \
     application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, \
@@ -32,9 +32,9 @@ const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \
 pub struct RegistryOptions {
     /// The file with credentials. If it is given, no other file with credentials is read.
     pub authfile: Option<PathBuf>,
-    /// Whether servers must have a valid certificate.
+    /// Whether servers must have a valid certificate. If not, http is also tried.
     pub tls_verify: bool,
-    /// The directory with certificates of authorities and of this client.
+    /// The directory with certificates of authorities and of this client; `None` for the directories of podman.
     pub cert_dir: Option<PathBuf>,
     /// Timeouts and retries.
     pub limits: DownloadLimits,
@@ -163,7 +163,7 @@ impl Blobs for RegistryImage {
     }
 }
 
-/// Reads the manifest and checks its digest.
+/// Reads the manifest or index, and checks its digest if the reference or the response's header states one.
 fn manifest(session: &Session, version: &ImageVersion) -> Result<FoundDocument> {
     let limit = ImageLimits::default().manifest_bytes;
     let name = match version {
@@ -177,7 +177,7 @@ fn manifest(session: &Session, version: &ImageVersion) -> Result<FoundDocument> 
             digest.clone()
         }
         ImageVersion::Tag(_) => {
-            // Registries from before 2017 send no digest.
+            // A registry need not send the digest of a manifest.
             if let Some(stated) = stated.and_then(|it| it.parse::<BlobDigest>().ok()) {
                 stated
                     .check(&bytes)

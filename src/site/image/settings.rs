@@ -16,7 +16,7 @@ use crate::sys::fetch::Tls;
 /// parser can be some hundred times the size of a damaged file.
 const FILE_MAX: u64 = 256 << 10;
 
-/// Upper bound of the files in a directory.
+/// Upper bound of the entries of a directory that are read; further ones are ignored.
 const FILES_MAX: usize = 1000;
 
 /// Returns the credential files of podman and docker for this user, in the order of podman (containers-auth.json(5)).
@@ -39,7 +39,7 @@ pub(super) fn path_of(variable: &str) -> Option<PathBuf> {
     value.map(PathBuf::from)
 }
 
-/// Returns the directory of the user's configuration.
+/// Returns the directory of the user's configuration; `None` without `XDG_CONFIG_HOME` and `HOME`.
 fn config_dir() -> Option<PathBuf> {
     path_of("XDG_CONFIG_HOME").or_else(|| Some(path_of("HOME")?.join(".config")))
 }
@@ -97,8 +97,8 @@ pub(super) fn storage() -> Result<PathBuf> {
     Ok(data.join("containers/storage"))
 }
 
-/// Reads registries.conf and its drop-ins. A user's registries.conf replaces the system's; the drop-ins of both are
-/// read.
+/// Reads registries.conf and its drop-ins. The file in `CONTAINERS_REGISTRIES_CONF` or, without it, a user's
+/// registries.conf replaces the system's. The drop-ins of user and system are read in any case.
 pub(super) fn registries() -> Result<Registries> {
     let user = config_dir().map(|it| it.join("containers/registries.conf"));
     let system = PathBuf::from("/etc/containers/registries.conf");
@@ -166,7 +166,7 @@ fn is_file(path: &Path) -> bool {
     fs_err::metadata(path).is_ok_and(|it| it.is_file())
 }
 
-/// Returns the files in a directory whose names end with `suffix`, sorted by name; none if the directory does not
+/// Returns the entries of a directory whose names end with `suffix`, sorted by name; none if the directory does not
 /// exist.
 fn list(dir: &Path, suffix: &str) -> Result<Vec<PathBuf>> {
     if !is_dir(dir) {

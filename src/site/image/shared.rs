@@ -12,7 +12,7 @@ use crate::oci::{BlobDigest, Descriptor, LayerEntry, TOC_CHECKSUM};
 /// data are not recorded.
 pub(super) type RecordedLayer = Vec<(LayerEntry, Option<TakenBytes>)>;
 
-/// The digest of a layer, and its DiffID if the image states one.
+/// The digest of a layer's blob, and its DiffID if the image states one.
 type LayerKey = (String, Option<String>);
 
 /// A layer that several images have.
@@ -20,6 +20,7 @@ type LayerKey = (String, Option<String>);
 pub(super) struct SharedLayer {
     /// The number of images that have not claimed the layer yet.
     wanted: usize,
+    /// The layer, if an image has read it and another one still needs it.
     recorded: Option<Arc<RecordedLayer>>,
 }
 
@@ -36,7 +37,7 @@ pub(super) struct FetchedParts {
 /// wait for the result.
 pub(super) type SharedParts = Arc<Mutex<FetchedParts>>;
 
-/// The digests of a layer and of its table of contents.
+/// The digests of a layer's blob and of its table of contents.
 type PartsKey = (String, String);
 
 /// The layers of all images of a run that are in registries.
@@ -47,7 +48,7 @@ pub struct SharedLayers {
     parts: HashMap<PartsKey, Mutex<(usize, SharedParts)>>,
 }
 
-/// Locks what a thread that panicked may have left: all of it is complete at each moment.
+/// Locks a mutex, even if a thread panicked while it held the lock: the shared values are complete at each moment.
 pub(super) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -75,8 +76,8 @@ impl SharedLayers {
         }
     }
 
-    /// Returns the parts of a layer that images have fetched; `None` if no other image has the layer, or it has no table
-    /// of contents. Once each image has called this, they are freed with the last of these images.
+    /// Returns the parts of a layer that images have fetched; `None` if no other image has the layer, or it has no
+    /// table of contents. After each image has called this function, the parts are freed with the last of these images.
     pub(super) fn parts(&self, layer: &Descriptor) -> Option<SharedParts> {
         let mut shared = lock(self.parts.get(&parts_key(layer)?)?);
         let (wanted, parts) = &mut *shared;
@@ -89,7 +90,7 @@ impl SharedLayers {
         (!is_alone).then_some(parts)
     }
 
-    /// Claims a layer for an image. Waits while another thread reads the layer for the first image.
+    /// Claims a layer for an image. Waits while another thread reads the layer as [`FirstReader`].
     pub(super) fn claim(&self, layer: &Descriptor, diff_id: Option<&BlobDigest>) -> Claim<'_> {
         let Some(shared) = self.layers.get(&key(layer, diff_id)) else {
             return Claim::Alone;
@@ -114,8 +115,8 @@ pub(super) enum Claim<'s> {
     Alone,
     /// Another image has read the layer.
     Recorded(Arc<RecordedLayer>),
-    /// No image has read the layer yet, and other images need it. If reading it fails, the next image claims it as
-    /// first.
+    /// No image has read the layer yet, and other images need it. If reading it fails, the next image that claims it
+    /// reads it.
     First(FirstReader<'s>),
 }
 

@@ -54,7 +54,8 @@ struct StoredLayer {
 }
 
 impl Storage {
-    /// Finds an image by name, ID or digest. `[overlay@DIR]` before the name chooses another storage, as in skopeo.
+    /// Finds an image by name, by ID, or by name and digest. `[overlay@DIR]` before the name chooses another storage,
+    /// as in skopeo.
     pub(super) fn open(reference: &str) -> Result<Self> {
         let (root, name) = match reference.strip_prefix('[') {
             None => (settings::storage()?, reference),
@@ -124,7 +125,8 @@ fn list<T: DeserializeOwned>(path: &Path) -> Result<T> {
     serde_json::from_slice(&bytes).with_context(|| format!("parsing {}", path.display()))
 }
 
-/// Returns the operation that an error names, with advice for an ordinary user, who cannot read other users' files.
+/// Returns the operation that an error names, with advice for an ordinary user: files in a rootless storage can belong
+/// to subordinate user IDs, and can then be unreadable outside the user namespace.
 fn advice() -> String {
     if nix::unistd::geteuid().is_root() {
         return "reading the storage".to_owned();
@@ -134,7 +136,8 @@ fn advice() -> String {
 }
 
 impl StoredImage {
-    /// Returns whether `name`, which is a name, an ID or a digest, refers to this image.
+    /// Returns whether `name` refers to this image. `name` is a name with or without a tag, `NAME@DIGEST`, or the first
+    /// 12 or more digits of an ID, with or without `@` in front.
     fn is(&self, name: &str) -> bool {
         let last = name.rsplit('/').next().unwrap_or(name);
         let tagged = match (last.contains(':'), name.split_once('@')) {

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::oci::{HEAD, KeptPart, OciError};
 use crate::sys::memory;
 
-/// Size (bytes) above which a file's bytes are kept in a file in memory (memfd) instead of on the heap.
+/// The size (bytes) above which a file's bytes are kept in a file in memory (memfd) instead of on the heap.
 const LARGE: usize = 1 << 20;
 
 /// Kept bytes of a file.
@@ -49,7 +49,7 @@ impl ByteStore {
     /// Keeps the bytes of a file.
     ///
     /// # Errors
-    /// When all kept bytes together exceed `limit`.
+    /// When the bytes of all calls together exceed `limit`.
     pub(super) fn put(&mut self, inode: u32, bytes: KeptBytes, limit: u64) -> Result<(), OciError> {
         self.kept += bytes.size();
         if self.kept > limit {
@@ -96,10 +96,11 @@ impl KeptBytes {
 /// The digest of a file, and the bytes of the file that are kept, if any.
 pub(super) type TakenBytes = ([u8; 32], Option<KeptBytes>);
 
-/// Reads the data of an entry: computes its digest, and keeps the requested part.
+/// Reads the data of an entry to their end: computes their digest, and keeps the requested part. `size` is the stated
+/// size.
 ///
 /// # Errors
-/// When the data cannot be read, or more than `limit` bytes would have to be kept.
+/// When the data cannot be read, or when all bytes are requested and `size` exceeds `limit`.
 pub(super) fn take(
     body: &mut dyn BufRead,
     keep: KeptPart,

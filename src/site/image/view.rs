@@ -20,7 +20,7 @@ use crate::kernel::packing::Packing;
 use crate::oci::{self, Inode, KeptPart, LayerTree, NodeId, TocFile};
 use crate::sys::root::{Cause, FileType, Layers, Meta};
 
-/// Upper bound of links in one resolution, as in the kernel.
+/// Upper bound of links in one resolution, as in the kernel (`MAXSYMLINKS`).
 const LINKS_MAX: usize = 40;
 
 /// Upper bound of a file that is read together with the requested file (bytes).
@@ -33,14 +33,14 @@ const NEAR: u64 = 16 << 10;
 /// (bytes).
 const AHEAD: u64 = 1 << 20;
 
-/// Number of modules that are read to detect the compression of all modules.
+/// Upper bound of the modules that are read to detect the compression of all modules with the same suffix in a layer.
 const SAMPLES: usize = 12;
 
 /// The first bytes of one module, by the layer and the suffix of the modules for which they stand. `None` if the
 /// compression of these modules differs.
 type Samples = HashMap<(u16, Vec<u8>), Option<Arc<[u8]>>>;
 
-/// The merged layers.
+/// The merged layers of an image, from which files are read on demand.
 pub(super) struct LayerView {
     source: LayerSource,
     tree: LayerTree,
@@ -135,12 +135,12 @@ impl LayerView {
         Ok(here)
     }
 
-    /// Returns the inode of a visible name.
+    /// Returns the inode of a name, which must be visible.
     fn inode(&self, node: NodeId) -> &Inode {
         self.tree.inode(self.tree.inode_of(node).unwrap_or(0))
     }
 
-    /// Returns the inode number of the regular file at a path.
+    /// Returns the inode number of the regular file at a path. Links are followed.
     fn file(&self, path: &Path) -> Result<u32, Cause> {
         let node = self.resolve(path, true)?;
         let number = self.tree.inode_of(node).ok_or(Errno::ENOENT)?;

@@ -7,7 +7,7 @@ use crate::node::machine::{Device, Layer, Storage};
 use crate::node::mounts::Mount;
 use crate::sys::root::{self, FileType, Root};
 
-/// Upper bound of block devices below one file system.
+/// Upper bound of the block devices that are read for one file system; further ones are ignored.
 const BLOCKS_MAX: usize = 256;
 
 /// Upper bound of a file in `/sys` (bytes).
@@ -41,7 +41,7 @@ pub(super) fn storage(root: &Root, mount: &Mount) -> Result<Result<Storage, Stri
     Ok(Ok(storage))
 }
 
-/// Returns the directory of a mount's block device in `/sys`.
+/// Returns the directory of a mount's block device in `/sys`; `None` if it has none, or if it is not found.
 fn block_device(root: &Root, mount: &Mount) -> Result<Option<PathBuf>, root::Error> {
     let mut numbers = Vec::new();
     if !mount.device.starts_with("0:") {
@@ -72,8 +72,8 @@ fn block_device(root: &Root, mount: &Mount) -> Result<Option<PathBuf>, root::Err
     }
 }
 
-/// Returns the target of a link in `/sys`, relative to the root. `None` if `link` is not a link, or leads out of
-/// `/sys`.
+/// Returns the target of a link in `/sys`, relative to the root. `None` if `link` does not exist, is not a relative
+/// link, or leads out of `/sys`.
 fn follow(root: &Root, link: &Path) -> Result<Option<PathBuf>, root::Error> {
     let Some(target) = root.read_link(link)? else {
         return Ok(None);
@@ -125,7 +125,7 @@ impl Walk<'_> {
         self.parents(dir)
     }
 
-    /// Adds the layer that a block device implements, if it is a virtual one.
+    /// Adds the layer that a block device implements, if the device is one of the device mapper or of md (RAID).
     fn layers(&mut self, dir: &Path) -> Result<(), root::Error> {
         let layer = if let Some(uuid) = self.attribute(&dir.join("dm/uuid"))? {
             Some(match uuid.split('-').next().unwrap_or_default() {
@@ -163,7 +163,7 @@ impl Walk<'_> {
             }
             if is_numbered(&name, "host") {
                 let path = dir.join("scsi_host").join(&name).join("proc_name");
-                // Devices that were added before this directory belong to the disk, those after it to the adapter.
+                // The devices that were added until now belong to the disk, later ones to the adapter.
                 host = self
                     .attribute(&path)?
                     .map(|it| (it, self.storage.devices.len()));
@@ -195,7 +195,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Adds the module of an NVMe controller's network transport; nothing for a controller on PCI.
+    /// Adds the module of an NVMe controller's network transport; nothing for other transports, such as PCI.
     fn transport(&mut self, dir: &Path) -> Result<(), root::Error> {
         let transport = self.attribute(&dir.join("transport"))?;
         let module = match transport.as_deref() {

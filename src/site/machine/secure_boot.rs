@@ -25,7 +25,7 @@ const LISTS: [&str; 2] = [
     "MokListRT-605dab50-e046-4300-abb6-3dd810dd8b23",
 ];
 
-/// Reads the facts for one deployment.
+/// Reads the state of Secure Boot and, if it is on, the signer of the deployment's kernel.
 pub(super) fn read(system: &System, deployment: &Deployment) -> Result<SecureBoot> {
     let root = &system.root;
     if !root.is_dir(FIRMWARE)? {
@@ -77,7 +77,7 @@ fn variable(root: &Root, name: &str) -> Option<Vec<u8>> {
     root.read(path, certificates::SIZE_MAX).ok().flatten()
 }
 
-/// Returns the root of a deployment and the path of its `vmlinuz`; `None` if the deployment has no `vmlinuz`.
+/// Returns the root of a deployment and the path of its first `vmlinuz`; `None` if the deployment has none.
 fn kernel(system: &System, name: &Name) -> Result<Option<(Root, String)>> {
     let root = system.open(name)?;
     let mut dirs = kernels::module_dirs(&root)?.into_iter();

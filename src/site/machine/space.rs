@@ -13,10 +13,10 @@ use crate::node::machine::Boot;
 use crate::node::staged;
 use crate::sys::root::{FileType, Root};
 
-/// Upper bound of libostree's file (bytes).
+/// Upper bound of the bytes of libostree that are searched for [`OPTION`].
 const LIBRARY_MAX: u64 = 64 << 20;
 
-/// Upper bound of a deployment's origin file (bytes).
+/// Upper bound of a deployment's origin file, `DEPLOYMENT.origin` (bytes).
 const ORIGIN_MAX: u64 = 1 << 20;
 
 /// The option that turns early pruning off. A libostree that prunes by default (2023.8 and later) contains this string.
@@ -83,7 +83,7 @@ pub(super) fn read(system: &System, deployment: &Deployment) -> Result<Option<Bo
     Ok(Some(boot))
 }
 
-/// Returns whether the administrator pinned a deployment.
+/// Returns whether the administrator pinned a deployment (`ostree admin pin`).
 fn is_pinned(root: &Root, name: &Name) -> Result<bool> {
     let origin = root.read(format!("{}.origin", name.dir()), ORIGIN_MAX)?;
     let origin = origin.unwrap_or_default();
@@ -93,7 +93,8 @@ fn is_pinned(root: &Root, name: &Name) -> Result<bool> {
         .any(|line| line.replace(' ', "") == "pinned=true"))
 }
 
-/// Returns whether the running system's ostree frees space before it writes. `true` if libostree is not found.
+/// Returns whether the running system's ostree frees space before it writes. `true` if no system is running, or if
+/// libostree is not found.
 fn prunes_early(system: &System) -> Result<bool> {
     let Some(booted) = system.booted() else {
         return Ok(true);

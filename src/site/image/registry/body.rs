@@ -13,12 +13,12 @@ use crate::oci::{Foreign, OciError};
 use crate::sys::fetch::{FetchError, HEADWAY, Incoming, Pace, Retries, range_start};
 use crate::sys::stop;
 
-/// The registry does not support requests for ranges.
+/// The error for a registry that does not support range requests: the status of its response.
 #[derive(Debug, thiserror::Error)]
 #[error("answers a request for a part of a layer with status {0}")]
 struct NoRanges(u16);
 
-/// The reader of a blob. Its digest is checked by the caller.
+/// The reader of a blob. The caller checks the digest of the blob.
 pub(super) struct BlobReader {
     session: Arc<Session>,
     /// The sessions to use if the registry of `session` fails or lacks the blob.
@@ -33,13 +33,13 @@ pub(super) struct BlobReader {
     /// Whether the caller requested a range.
     is_range: bool,
     body: Option<Incoming>,
-    /// Number of bytes to skip, because the server sends the blob from its start again.
+    /// The number of bytes to skip, because the server sends the blob from its start again.
     skip: u64,
     chunk: Vec<u8>,
     taken: usize,
     pace: Pace,
     retries: Retries,
-    /// The offset of the last failure.
+    /// The offset of the next byte at the last failure; before a failure, the offset of the first byte.
     failed_at: u64,
 }
 
@@ -101,7 +101,7 @@ impl BlobReader {
     }
 
     /// Waits before the next attempt. If another attempt at this registry cannot help, or none is left, continues with
-    /// the next registry.
+    /// the next registry, and fails without one.
     fn retry(&mut self, error: FetchError) -> Result<()> {
         let Err(error) = self.retries.wait(error, &self.digest) else {
             return Ok(());

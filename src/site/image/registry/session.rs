@@ -153,7 +153,8 @@ impl Session {
         Ok(bytes)
     }
 
-    /// Sends a request about the repository, with a token or a password if the registry requires one.
+    /// Sends a request about the repository, with a token or a password if the registry requires one. Returns the
+    /// response whatever its status is, except 401.
     pub(super) fn get(
         &self,
         path: &str,
@@ -183,7 +184,7 @@ impl Session {
         Ok(reply)
     }
 
-    /// Sends a request to the registry or to a token server, and counts it.
+    /// Sends a request to the registry or to a token server, and counts it and its redirects.
     pub(super) fn send(&self, request: Request) -> Result<Reply, FetchError> {
         let reply = self.client.send(request)?;
         self.traffic.add_requests(reply.hops);
@@ -241,7 +242,7 @@ impl Session {
         })
     }
 
-    /// Adds the remedy to an error about certificates.
+    /// Adds the registry and the remedy to an error about certificates.
     fn advise(&self, error: anyhow::Error) -> anyhow::Error {
         let host = &self.image.host;
         let dir = format!("/etc/containers/certs.d/{host}");
@@ -318,7 +319,7 @@ fn suffix(message: &Option<String>) -> String {
     message.map_or_else(String::new, |message| format!(": {message}"))
 }
 
-/// Returns whether the server has answered over TLS, and a certificate was refused.
+/// Returns whether the server has answered over TLS, and its certificate or that of this client was refused.
 fn is_about_certificates(error: &anyhow::Error) -> bool {
     matches!(
         error.downcast_ref(),
