@@ -230,7 +230,7 @@ _ostree__kernel() {
                     return 0
                     ;;
                 --skip)
-                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature kernel-signer module-signers uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size boot-space initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod module-versions kmods kmod-userland os-release node-root-drivers node-boot-space node-kargs node-secure-boot leftovers" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature kernel-signer module-signers uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size boot-space initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-sources initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod module-versions kmods kmod-userland os-release node-root-drivers node-boot-space node-kargs node-secure-boot leftovers" -- "${cur}"))
                     return 0
                     ;;
                 --before-dracut)
@@ -388,7 +388,7 @@ _ostree__kernel() {
                     return 0
                     ;;
                 --skip)
-                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature kernel-signer module-signers uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size boot-space initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod module-versions kmods kmod-userland os-release node-root-drivers node-boot-space node-kargs node-secure-boot leftovers" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature kernel-signer module-signers uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size boot-space initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-sources initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod module-versions kmods kmod-userland os-release node-root-drivers node-boot-space node-kargs node-secure-boot leftovers" -- "${cur}"))
                     return 0
                     ;;
                 --before-dracut)
@@ -588,7 +588,7 @@ _ostree__kernel() {
                     return 0
                     ;;
                 --skip)
-                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature kernel-signer module-signers uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size boot-space initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod module-versions kmods kmod-userland os-release node-root-drivers node-boot-space node-kargs node-secure-boot leftovers" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature kernel-signer module-signers uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size boot-space initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-sources initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod module-versions kmods kmod-userland os-release node-root-drivers node-boot-space node-kargs node-secure-boot leftovers" -- "${cur}"))
                     return 0
                     ;;
                 --sbcert)
@@ -600,7 +600,7 @@ _ostree__kernel() {
                     return 0
                     ;;
                 --only)
-                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature kernel-signer module-signers uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size boot-space initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod module-versions kmods kmod-userland os-release node-root-drivers node-boot-space node-kargs node-secure-boot leftovers" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature kernel-signer module-signers uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size boot-space initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-sources initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod module-versions kmods kmod-userland os-release node-root-drivers node-boot-space node-kargs node-secure-boot leftovers" -- "${cur}"))
                     return 0
                     ;;
                 --report)
