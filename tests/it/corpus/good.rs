@@ -421,6 +421,15 @@ fn contents() -> Vec<Case> {
             },
         ),
         good(
+            "kmod-decodes-all",
+            Base::BookwormOmit,
+            "modules with a CRC64, which kmod 30 never leaves to the kernel",
+            |draft| {
+                crc64(draft, "kernel/drivers/block/virtio_blk.ko.xz");
+                decodes_modules(draft, "XZ");
+            },
+        ),
+        good(
             "unreached-library",
             Base::TrixieSlim,
             "a library that no program reaches lacks its own",

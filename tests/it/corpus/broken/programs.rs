@@ -351,7 +351,7 @@ fn torn() -> Vec<Case> {
 }
 
 /// Returns the place of the first segment with code in a 64-bit ELF file.
-fn code(elf: &[u8]) -> Range<usize> {
+pub fn code(elf: &[u8]) -> Range<usize> {
     const EXECUTABLE: u32 = 1;
     let number = |at: usize| u64::from_le_bytes(elf[at..at + 8].try_into().unwrap()) as usize;
     let word = |at: usize| u32::from_le_bytes(elf[at..at + 4].try_into().unwrap());

@@ -3,6 +3,7 @@
 //! reports the same file, the case expects that check instead of `initramfs-projection`.
 
 use super::broken;
+use super::programs::code;
 use crate::corpus::archive::{FILE, PROGRAM};
 use crate::corpus::case::Case;
 use crate::corpus::draft::Draft;
@@ -27,8 +28,38 @@ fn zeroed(name: &str, base: Base, part: &'static str) -> Case {
     })
 }
 
+/// Returns a case in which the code of a file lost many places before dracut ran, in the tree and in the image. Each
+/// place is smaller than a page, so the file itself does not show the loss.
+fn lost_before(name: &str, base: Base, part: &'static str) -> Case {
+    broken(name, base, BOOT, &["initramfs-sources"], move |draft| {
+        let path = draft.archive().path_with(part);
+        let mut data = draft.archive().get(&path).to_vec();
+        let code = code(&data);
+        for start in code.clone().step_by(4096) {
+            data[start..code.end.min(start + 2048)].fill(0);
+        }
+        draft.write(&path, &data);
+        draft.archive().replace(&path, data);
+    })
+}
+
 pub fn cases() -> Vec<Case> {
     vec![
+        lost_before(
+            "library-lost-code-before-dracut-ran",
+            TrixieWhole,
+            "/libmount.so.1.",
+        ),
+        lost_before(
+            "program-lost-code-before-dracut-ran",
+            TrixieWhole,
+            "/ostree-prepare-root",
+        ),
+        lost_before(
+            "library-lost-code-before-dracut-ran-059",
+            BookwormWhole,
+            "/libkmod.so.2.",
+        ),
         broken(
             "rules-cut",
             TrixieWhole,
