@@ -59,6 +59,13 @@ fn fsck_of_the_root() {
     assert_eq!(bench.findings("initramfs-ostree"), [""; 0]);
     assert_eq!(bench.findings("initramfs-units"), [""; 0]);
     assert_eq!(bench.findings("initramfs-init"), [""; 0]);
+    // systemd-fsck runs fsck. If a signal ends it, the boot fails.
+    let mut cut = bench.inside["usr/bin/true"].data.clone();
+    cut.truncate(cut.len() / 2);
+    bench.put("usr/sbin/fsck", &cut);
+    let found = bench.findings("initramfs-init");
+    assert!(found[0].starts_with("fatal usr/sbin/fsck in"), "{found:?}");
+    bench.link("usr/sbin/fsck", "/usr/bin/true");
     bench.inside.remove("usr/lib/systemd/systemd-fsck");
     let found = bench.findings("initramfs-init");
     let expected = "fatal usr/lib/systemd/systemd-fsck in the initramfs: no such program; present in the initramfs: systemd-fsck-root.service runs it";
