@@ -56,8 +56,8 @@ pub struct Record {
     pub requires: Vec<Capability>,
     /// SHA-256 of its header (hexadecimal), if rpm has stored it.
     pub header_sha256: Option<String>,
-    /// The build that made it, as text with the build's host and time; the same for all packages of one build. `None` if
-    /// it is not known.
+    /// The host and the time (seconds since 1970) of the build, which all packages of one build share. `None` if they are
+    /// not known.
     pub build: Option<String>,
     /// Whether it has files; a meta package has none.
     pub has_files: bool,

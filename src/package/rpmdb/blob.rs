@@ -42,12 +42,20 @@ impl Record {
             provides: header.capabilities(tag::PROVIDES)?,
             requires: header.capabilities(tag::REQUIRES)?,
             header_sha256: Some(text(tag::SHA256HEADER)?).filter(|it| it.len() == 64),
-            build: Some(text(tag::COOKIE)?).filter(|it| !it.is_empty()),
+            build: build(&header)?,
             has_files: header.entry(tag::BASENAMES).is_some()
                 || header.entry(tag::OLDFILENAMES).is_some(),
             files: header.files()?,
         })
     }
+}
+
+/// Returns the host and the time of the build.
+fn build(header: &Header) -> Result<Option<String>, RpmdbError> {
+    let host = header.strings(tag::BUILDHOST)?.next().map(text);
+    let time = header.numbers(tag::BUILDTIME)?.next();
+    let both = host.zip(time);
+    Ok(both.map(|(host, time)| format!("{host} {time}")))
 }
 
 /// Numbers of tags, as in rpm's `rpmtag.h`.
@@ -57,6 +65,8 @@ pub(super) mod tag {
     pub const VERSION: u32 = 1001;
     pub const RELEASE: u32 = 1002;
     pub const EPOCH: u32 = 1003;
+    pub const BUILDTIME: u32 = 1006;
+    pub const BUILDHOST: u32 = 1007;
     pub const ARCH: u32 = 1022;
     /// Whole paths, in packages from before rpm 4.
     pub const OLDFILENAMES: u32 = 1027;
@@ -66,7 +76,6 @@ pub(super) mod tag {
     pub const FILEDIGESTS: u32 = 1035;
     pub const FILELINKTOS: u32 = 1036;
     pub const FILEFLAGS: u32 = 1037;
-    pub const COOKIE: u32 = 1094;
     pub const DIRINDEXES: u32 = 1116;
     pub const BASENAMES: u32 = 1117;
     pub const DIRNAMES: u32 = 1118;

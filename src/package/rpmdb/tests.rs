@@ -13,6 +13,7 @@ fn built() -> Vec<u8> {
         .source_date(1_700_000_000_u32);
     let mut builder = rpm::PackageBuilder::new("kernel-core", "6.9.4", "MIT", "x86_64", "test");
     builder.using_config(config).release("200.fc40").epoch(1);
+    builder.build_host("builder");
     for (path, content) in [
         (format!("/lib/modules/{KVER}/vmlinuz"), "MZ"),
         (format!("/usr/lib/modules/{KVER}/modules.order"), ""),
@@ -184,6 +185,8 @@ fn a_package_is_what_the_builder_was_told() {
     let has = |caps: &[super::Capability], text: &str| caps.iter().any(|it| it.to_string() == text);
     assert!(has(&record.provides, &format!("kernel-uname-r = {KVER}")));
     assert!(has(&record.requires, "systemd >= 254"));
+    let build = record.build.as_deref().unwrap();
+    assert_eq!(build, "builder 1700000000");
     let own = record
         .requires
         .iter()
@@ -361,6 +364,10 @@ fn seeds_are_current() {
             with_files("f", "/boot/", &[("vmlinuz", 0, 1 << 6)]),
         ),
         ("empty", blob(&[])),
+        (
+            "program",
+            with_elf(("/usr/bin/", "kmod"), 2, 0, 0, &"ab".repeat(32)),
+        ),
     ];
     crate::kernel::testing::seeds("rpmdb", &seeds);
 }
