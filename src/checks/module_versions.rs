@@ -109,17 +109,28 @@ pub fn versions(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         return Err(Answer::NotApplicable(why));
     }
     let known = Known::of(&tree.symbols)?;
-    let findings = tree.symbols.modules.iter().filter_map(|(path, crcs)| {
-        let wrong = |(symbol, crc): (&Vec<u8>, &u32)| known.why_wrong(symbol, *crc);
-        let mut wrong = crcs.iter().filter_map(wrong);
-        let (found, expected) = wrong.next()?;
-        let found = match wrong.count() {
-            0 => found,
-            more => format!("{found}, and {more} more that differ"),
-        };
-        let path = format!("{}/{}", subject.kver.dir(), show(path));
-        Some(Finding::new(path, found, expected, OTHER))
-    });
+    // The check `kernel-files` reports a module of another kernel that replaced the package's.
+    let is_reported = |path: &[u8]| {
+        let mut others = tree.kernel_files.modules.iter();
+        others.any(|it| {
+            let of_other = it.state.as_ref().ok().and_then(|it| it.kver.as_deref());
+            it.path == path && of_other.is_some_and(|it| it != subject.kver.as_str().as_bytes())
+        })
+    };
+    let modules = tree.symbols.modules.iter();
+    let findings = modules
+        .filter(|(path, _)| !is_reported(path))
+        .filter_map(|(path, crcs)| {
+            let wrong = |(symbol, crc): (&Vec<u8>, &u32)| known.why_wrong(symbol, *crc);
+            let mut wrong = crcs.iter().filter_map(wrong);
+            let (found, expected) = wrong.next()?;
+            let found = match wrong.count() {
+                0 => found,
+                more => format!("{found}, and {more} more that differ"),
+            };
+            let path = format!("{}/{}", subject.kver.dir(), show(path));
+            Some(Finding::new(path, found, expected, OTHER))
+        });
     Ok(listed(findings.collect()))
 }
 
@@ -179,8 +190,8 @@ fn common(symbols: &SymbolVersions) -> BTreeMap<&[u8], (u32, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::OtherModule;
     use super::super::testing::{Bench, K, core, module_path, owner, rpmdb};
+    use super::super::{ModuleState, OtherModule};
     use super::*;
     use crate::package::rpmdb::FileDigest;
 
@@ -233,6 +244,26 @@ mod tests {
         for undecided in [vec![1], vec![1, 2], vec![1, 1, 2, 2], vec![1, 1, 1]] {
             assert_eq!(of(&undecided), [""; 0], "{undecided:?}");
         }
+    }
+
+    #[test]
+    fn a_module_that_another_check_reports() {
+        let mut bench = Bench::good();
+        bench.change = |tree| {
+            tree.config = Ok(Some(ON.to_owned()));
+            tree.symbols.modules = [1, 1, 2]
+                .map(|crc| module("a.ko", &[("printk", crc)]))
+                .to_vec();
+            tree.kernel_files.modules = vec![OtherModule {
+                path: b"a.ko".to_vec(),
+                state: Ok(ModuleState {
+                    is_signed: false,
+                    signer: None,
+                    kver: Some(b"5.14".to_vec()),
+                }),
+            }];
+        };
+        assert_eq!(bench.findings("module-versions"), [""; 0]);
     }
 
     #[test]

@@ -354,7 +354,7 @@ fn other_build() -> Vec<Case> {
             change_crc(draft, BLK, "kfree");
         }),
         of("file-system-of-another-build", |draft| {
-            change_crc(draft, "kernel/fs/ext4/ext4.ko", "module_layout");
+            change_crc(draft, "kernel/fs/xfs/xfs.ko", "module_layout");
         }),
         of("module-that-symvers-contradicts", |draft| {
             let data = draft.read(&draft.of_kernel(BLK));

@@ -53,7 +53,7 @@ pub fn cases() -> Vec<Case> {
         lost_before(
             "program-lost-code-before-dracut-ran",
             TrixieWhole,
-            "/ostree-prepare-root",
+            "lib/ostree/ostree-prepare-root",
         ),
         lost_before(
             "library-lost-code-before-dracut-ran-059",
