@@ -9,7 +9,7 @@ use std::fmt::Write;
 pub fn plain(text: &str) -> String {
     let is_harmful = |char: char| {
         (char.is_control() && char != '\n')
-            || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     let mut plain = String::with_capacity(text.len());
     for char in text.chars() {

@@ -132,7 +132,13 @@ fn words(line: &[u8]) -> (Vec<Word>, bool) {
                     Some(b'n') => word.text.push(b'\n'),
                     Some(next) if next.is_ascii_alphanumeric() => word.text.extend([byte, next]),
                     Some(next) => word.text.push(next),
-                    None => return (words, false),
+                    None => {
+                        words.push(Word {
+                            text: std::mem::take(&mut word.text),
+                            is_quoted: true,
+                        });
+                        return (words, false);
+                    }
                 }
             }
             b'"' | b'\'' if quote.is_none() => {

@@ -165,12 +165,16 @@ impl ServiceContext {
     ) -> Option<Obstacle> {
         let has = |start: &[u8]| self.0.iter().any(|it| it.key.name.starts_with(start));
         let (is_moved, has_fallback) = (has(b"Root"), has(b"SetCredential"));
+        // With DynamicUser=, systemd allocates a user and a group that do not exist.
+        let mut all = self.0.iter().filter(|it| it.key.name == b"DynamicUser");
+        let is_dynamic = all.any(|it| is_true(&it.value) == Some(true));
+        let is_allocated = |it: &Setting| is_dynamic && matches!(it.key.name, b"User" | b"Group");
         self.0.iter().find_map(|it| {
             // A value of SetCredential= can replace the missing file of a credential.
             let is_optional = has_fallback && it.key.value == Meaning::Credential;
             let absent = || {
                 let absent = it.absent(name, is_moved, inventory, conditions);
-                absent.filter(|_| !is_optional)
+                absent.filter(|_| !is_optional && !is_allocated(it))
             };
             let why = absent().or_else(|| it.prevents(work).map(str::to_owned))?;
             let line = [it.key.name, b"=", &it.value].concat();

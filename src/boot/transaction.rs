@@ -260,17 +260,13 @@ impl Boot {
         }
     }
 
-    /// Returns whether the job `by` starts after the job `at`, because of a setting, or because `by` is a target and
-    /// both units have default dependencies.
+    /// Returns whether the job `by` starts after the job `at`, because of a setting, or because `by` is a target that
+    /// waits by default.
     fn is_after(&self, by: usize, at: usize) -> bool {
-        let (by, at) = (&self.jobs[by], &self.jobs[at]);
-        let is_named = |job: &StartJob, kind, other: &Unit| {
-            let mut all = job.unit.dependencies.iter();
-            all.any(|(it, name)| *it == kind && *name == other.name)
-        };
-        is_named(by, Dependency::After, &at.unit)
-            || is_named(at, Dependency::Before, &by.unit)
-            || (is_target(&by.unit) && by.unit.has_defaults() && at.unit.has_defaults())
+        let has = |job: usize, edge| self.jobs[job].edges.contains(&edge);
+        has(by, (Dependency::After, at))
+            || has(at, (Dependency::Before, by))
+            || self.waits_by_default(by, at)
     }
 
     /// Returns whether `by` is a target that by default waits for `at`, a unit that the target starts: both have

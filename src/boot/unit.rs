@@ -75,6 +75,7 @@ pub struct Unit {
     is_oneshot: bool,
     has_type: bool,
     is_of_bus: bool,
+    has_bus_name: bool,
     restarts: bool,
     remains: bool,
     has_stop: bool,
@@ -106,6 +107,7 @@ impl Unit {
             is_oneshot: false,
             has_type: false,
             is_of_bus: false,
+            has_bus_name: false,
             restarts: false,
             remains: false,
             has_stop: false,
@@ -232,6 +234,7 @@ impl Unit {
                 self.is_oneshot = it.value.as_ref() == b"oneshot";
                 self.is_of_bus = it.value.as_ref() == b"dbus";
             }
+            b"BusName" => self.has_bus_name = !it.value.is_empty(),
             b"Restart" => self.restarts = matches!(it.value.as_ref(), b"always" | b"on-success"),
             b"RemainAfterExit" => set(&mut self.remains, &it.value),
             b"ExecStop" => self.has_stop = !it.value.is_empty(),
@@ -255,8 +258,9 @@ impl Unit {
         for (_, name) in started {
             self.add(Dependency::Starts, &name);
         }
-        if self.is_of_bus {
+        if self.is_of_bus || (self.has_bus_name && !self.has_type) {
             self.add(Dependency::Requires, b"dbus.socket");
+            self.add(Dependency::After, b"dbus.socket");
         }
         // A socket starts before its service (`socket_add_extras`).
         if self.load == Load::Loaded && type_of(&self.name) == b".socket" {

@@ -50,8 +50,10 @@ pub(super) fn parse(text: &[u8]) -> Result<UnitFile<'_>, BadFile> {
     let mut file = UnitFile::default();
     let mut section: Option<Vec<u8>> = None;
     let mut joined: Option<Vec<u8>> = None;
+    let mut last = 0;
     for (number, line) in text.split(|&byte| byte == b'\n').enumerate() {
         let number = number + 1;
+        last = number;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let start = line.trim_ascii_start();
         if matches!(start.first(), Some(b'#' | b';')) {
@@ -79,7 +81,7 @@ pub(super) fn parse(text: &[u8]) -> Result<UnitFile<'_>, BadFile> {
     }
     // The file ends in a continuation line.
     if let Some(joined) = joined {
-        read_line(Cow::Owned(joined), 0, &mut section, &mut file)?;
+        read_line(Cow::Owned(joined), last, &mut section, &mut file)?;
     }
     Ok(file)
 }

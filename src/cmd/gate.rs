@@ -226,7 +226,8 @@ impl Gate<'_> {
         let mut judgement = self.not_verified(text::failed_run(result));
         // The gate's own lock remains if the failed run was started with `--on-error refuse`. It also remains if that
         // run refused the deployment and could not record the verdict, for example because /var is full.
-        if gate::lock_state(&self.system.root, self.staged)? == Lock::Own {
+        let is_own = gate::lock_state(&self.system.root, self.staged)? == Lock::Own;
+        if is_own && !self.args.warn_only {
             judgement.verdict = Verdict::Refused;
         }
         self.conclude(record, judgement, None)

@@ -100,12 +100,12 @@ impl CredentialFile {
             found.push(CredentialSource::Helper(name.parse()?));
         }
         for key in keys(image) {
-            let entry = self.auths.iter().find(|(name, _)| plain(name) == key);
-            if let Some((name, entry)) = entry
-                && let Some(credentials) = entry.credentials(name)?
-            {
-                found.push(CredentialSource::File(credentials));
-                return Ok(found);
+            // `https://quay.io` and `quay.io` are entries for the same registry, and one of them can be empty.
+            for (name, entry) in self.auths.iter().filter(|(name, _)| plain(name) == key) {
+                if let Some(credentials) = entry.credentials(name)? {
+                    found.push(CredentialSource::File(credentials));
+                    return Ok(found);
+                }
             }
         }
         if let Some(name) = self.creds_store.as_ref().filter(|name| !name.is_empty()) {

@@ -72,9 +72,11 @@ struct LayerNode {
 /// A hard link whose target has not been read yet.
 #[derive(Debug)]
 struct Waiting {
-    node: NodeId,
-    number: u32,
+    /// The link's node and the number of the link; `None` if a layer above hides the link.
+    node: Option<(NodeId, u32)>,
     path: Vec<u8>,
+    /// The link's layer.
+    layer: u16,
 }
 
 /// The result of adding an entry.
@@ -176,7 +178,14 @@ impl LayerTree {
             return Ok(Placed::default());
         }
         if entry.path.is_empty() {
-            return Ok(self.place(Self::ROOT, entry));
+            let root = &self.nodes[Self::ROOT as usize];
+            let is_first = root.implied || root.layer == self.layer;
+            return Ok(if is_first && entry.kind == NodeKind::Dir {
+                self.nodes[Self::ROOT as usize].layer = self.layer;
+                self.place(Self::ROOT, entry)
+            } else {
+                Placed::default()
+            });
         }
         match self.enter(dir, entry)? {
             Some(dir) => Ok(self.name(dir, name, entry)),
@@ -192,7 +201,10 @@ impl LayerTree {
         self.hidden = HashMap::new();
         for (target, waiting) in std::mem::take(&mut self.waiting) {
             for link in waiting {
-                if self.nodes[link.node as usize].state == NodeState::Pending(link.number) {
+                let is_pending = |(node, number): (NodeId, u32)| {
+                    self.nodes[node as usize].state == NodeState::Pending(number)
+                };
+                if link.node.is_some_and(is_pending) {
                     let target = target.escape_ascii();
                     let why = format!("it is a hard link to {target}, which no layer has");
                     return Err(OciError::entry(&link.path, why));

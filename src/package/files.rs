@@ -56,7 +56,9 @@ impl Files {
     pub fn vmlinuz(&self) -> Result<Option<Kver>, PackageError> {
         let mut found: Option<Kver> = None;
         for (path, file) in self.in_lib_modules() {
-            let Some(kver) = path.strip_suffix("/vmlinuz").filter(|_| !file.is_link) else {
+            let kver = path.strip_suffix("/vmlinuz");
+            let Some(kver) = kver.filter(|it| !it.contains('/') && !file.is_link && !file.is_ghost)
+            else {
                 continue;
             };
             let kver = Kver::new(kver)?;
@@ -100,7 +102,8 @@ impl Files {
             let (dir, file) = path.split_once('/')?;
             Some((dir.to_owned(), ModuleName::of_path(file.as_bytes())?))
         };
-        self.in_lib_modules().filter_map(module).collect()
+        let real = self.in_lib_modules().filter(|(_, file)| !file.is_ghost);
+        real.filter_map(module).collect()
     }
 
     /// Returns the directories of the files, relative to the root.

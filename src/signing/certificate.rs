@@ -11,7 +11,7 @@ use rsa::RsaPublicKey;
 use rsa::pkcs1::DecodeRsaPublicKey;
 use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::der::{Decode, Encode};
-use x509_cert::ext::pkix::SubjectKeyIdentifier;
+use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, SubjectKeyIdentifier};
 
 use super::{Hash, pem};
 
@@ -143,7 +143,7 @@ impl Certificate {
     }
 
     /// Returns whether this certificate issued `other`: its subject is the issuer of `other`, and its RSA key signed
-    /// `other`. The period of validity and extensions such as basicConstraints are not checked.
+    /// `other`, as a certificate authority may. The period of validity is not checked.
     pub(super) fn has_issued(&self, other: &Self) -> bool {
         let (own, other) = (&self.x509.tbs_certificate, &other.x509);
         let Some(hash) = Hash::of_rsa(&other.signature_algorithm.oid) else {
@@ -153,6 +153,7 @@ impl Certificate {
             return false;
         };
         own.subject == other.tbs_certificate.issuer
+            && self.is_authority()
             && key
                 .verify(
                     hash.padding(),
@@ -160,6 +161,18 @@ impl Certificate {
                     other.signature.raw_bytes(),
                 )
                 .is_ok()
+    }
+
+    /// Returns whether the certificate may issue others: its basicConstraints say so or, if it has none, its keyUsage. A
+    /// certificate without extensions may, too (`X509_check_ca` of OpenSSL, which firmware uses).
+    fn is_authority(&self) -> bool {
+        let own = &self.x509.tbs_certificate;
+        match (own.get::<BasicConstraints>(), own.get::<KeyUsage>()) {
+            (Ok(Some((_, constraints))), _) => constraints.ca,
+            (Ok(None), Ok(Some((_, usage)))) => usage.key_cert_sign(),
+            (Ok(None), Ok(None)) => own.extensions.is_none(),
+            (Err(_), _) | (_, Err(_)) => false,
+        }
     }
 
     /// Returns the certificate's subject key identifier; `None` if it has none, or if it cannot be parsed.

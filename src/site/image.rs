@@ -208,7 +208,7 @@ fn documents(
     let mut found = blobs.manifest().context("reading the manifest")?;
     // The platform that the config must state: the requested one, unless an index has chosen by platform already.
     let mut wanted = options.platform.as_ref();
-    for _ in 0..INDEXES_MAX {
+    for _ in 0..=INDEXES_MAX {
         let (bytes, digest) = match found {
             FoundDocument::Manifest { manifest, config } => {
                 let image = image(blobs, None, manifest, Some(config), limits)?;

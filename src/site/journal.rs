@@ -15,7 +15,7 @@ use crate::plan::Change;
 use crate::sys::root::Root;
 
 /// The path of the journal, relative to the root. A successful run removes the journal at its end.
-const PATH: &str = "run/ostree-kernel/journal.json";
+pub(super) const PATH: &str = "run/ostree-kernel/journal.json";
 
 /// The path at which the journal is written before it is renamed to [`PATH`].
 const UNFINISHED: &str = "run/ostree-kernel/journal.json.new";

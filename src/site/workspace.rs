@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
+use super::journal;
 use crate::plan::Refusal;
 use crate::sys::exec::Exec;
 use crate::sys::root::{self, Root};
@@ -79,8 +80,13 @@ impl Workspace {
     /// Locks the file. Returns `None` if a run that has just ended has removed the file: a lock on an unlinked inode
     /// excludes nobody.
     fn take(root: &Root, file: File) -> Result<Option<Flock<File>>> {
-        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
-            .map_err(|_| Refusal::Locked(format!("/{LOCK}")))?;
+        let lock =
+            Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(
+                |(_, errno)| match errno {
+                    Errno::EWOULDBLOCK => Refusal::Locked(format!("/{LOCK}")).into(),
+                    errno => anyhow::Error::from(errno).context(format!("locking /{LOCK}")),
+                },
+            )?;
         let held = lock.metadata()?;
         let is_held = |there: root::Meta| (there.dev, there.ino) == (held.dev(), held.ino());
         Ok(root.stat(LOCK)?.is_some_and(is_held).then_some(lock))
@@ -156,15 +162,16 @@ impl Workspace {
 }
 
 impl Workspace {
-    /// Cleans up after a failure. Removes all files if there is no log or the log is empty, otherwise only the
-    /// packages, [`TMP`] and the lock.
+    /// Cleans up after a failure. Removes all files if no program was started and there is no journal of an earlier run,
+    /// otherwise only the packages, the downloads, [`TMP`] and the lock.
     fn leave(&mut self) -> Result<()> {
         let is_empty =
             |path| -> Result<bool> { Ok(self.root.lstat(path)?.is_none_or(|meta| meta.size == 0)) };
-        if is_empty(LOG)? {
+        if is_empty(LOG)? && is_empty(journal::PATH)? {
             return self.close();
         }
         self.empty()?;
+        self.root.remove_tree(DOWNLOADS)?;
         self.root.remove_file(LOCK)?;
         self.lock = None;
         Ok(())

@@ -38,6 +38,11 @@ fn settings_that_prevent_the_work() {
             Some("User=gone, which etc/passwd does not have"),
         ),
         ("User=rpc", None),
+        ("DynamicUser=yes\nUser=gone\nGroup=gone", None),
+        (
+            "DynamicUser=no\nUser=gone",
+            Some("User=gone, which etc/passwd does not have"),
+        ),
         ("User=gone\nUser=", None),
         ("User=gone\nUser=root", None),
         ("User=1000", None),

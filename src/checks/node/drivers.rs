@@ -3,6 +3,8 @@
 //! and layers below it, must be in the initramfs or built in. `/boot` is mounted later, when modules on disk can be
 //! loaded, too.
 
+use std::collections::BTreeSet;
+
 use super::super::able::Able;
 use super::super::wanted::{Need, RootDevice};
 use super::super::{Answer, Finding, Remedy, Subject, listed, show};
@@ -41,7 +43,8 @@ pub fn root_drivers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         };
         findings.extend(reach.findings(inventory));
     }
-    findings.dedup_by(|a, b| a.path == b.path);
+    let mut paths = BTreeSet::new();
+    findings.retain(|it| paths.insert(it.path.clone()));
     Ok(listed(findings))
 }
 

@@ -90,7 +90,7 @@ pub fn kargs(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         if let Some(names) = karg.strip_prefix("rootfstype=") {
             let mut names = names.split(',');
             let has = |name: &str| able.has_named(name) || able.serves(&format!("fs-{name}"));
-            if !names.any(has) {
+            if !names.any(|name| name == "auto" || has(name)) {
                 missing.push(karg["rootfstype=".len()..].to_owned());
             }
         }

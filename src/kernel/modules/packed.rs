@@ -50,11 +50,12 @@ pub fn without_signature(module: &[u8]) -> Option<&[u8]> {
 /// string of at least [`SIGNATURE_MIN`] bytes.
 pub fn signer(module: &[u8]) -> Option<&[u8]> {
     let (_, signature) = signed_parts(module)?;
-    // An octet string starts with 0x04 and its size: two bytes after 0x82 (RSA), or one byte (ECDSA).
+    // An octet string starts with 0x04 and its size: two bytes after 0x82, one byte after 0x81, or one byte alone.
     let is_last = |at: &usize| {
         let (header, size) = match signature[*at..] {
             [0x04, 0x82, high, low, ..] => (4, usize::from(high) << 8 | usize::from(low)),
-            [0x04, size @ ..0x80, ..] => (2, usize::from(size)),
+            [0x04, 0x81, size, ..] => (3, usize::from(size)),
+            [0x04, size @ ..=0x7f, ..] => (2, usize::from(size)),
             _ => return false,
         };
         at + header + size == signature.len() && size >= SIGNATURE_MIN

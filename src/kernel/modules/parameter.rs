@@ -89,7 +89,7 @@ fn next(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
         }
         _ => argument.to_vec(),
     };
-    (!argument.is_empty()).then_some((argument, rest))
+    (!text.is_empty()).then_some((argument, rest))
 }
 
 fn split(argument: &[u8]) -> (&[u8], Option<&[u8]>) {

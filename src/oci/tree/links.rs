@@ -19,16 +19,21 @@ impl LayerTree {
         let number = self.links;
         self.links += 1;
         self.nodes[node as usize].state = NodeState::Pending(number);
-        let waiting = self.waiting.entry(entry.target.clone()).or_default();
-        waiting.push(Waiting {
-            node,
-            number,
-            path: entry.path.clone(),
-        });
+        self.wait(Some((node, number)), entry);
         Placed {
             is_visible: true,
             ..Placed::default()
         }
+    }
+
+    /// Records that a link waits for its target.
+    fn wait(&mut self, node: Option<(NodeId, u32)>, entry: &LayerEntry) {
+        let waiting = self.waiting.entry(entry.target.clone()).or_default();
+        waiting.push(Waiting {
+            node,
+            path: entry.path.clone(),
+            layer: self.layer,
+        });
     }
 
     /// Returns the inode of the current layer's entry at `path`, even if a layer above hides the entry; `None` for a
@@ -65,6 +70,7 @@ impl LayerTree {
                     ..Placed::default()
                 };
             }
+            self.wait(None, entry);
             return Placed::default();
         }
         let inode = self.inode_from(entry);
@@ -78,16 +84,25 @@ impl LayerTree {
         }
     }
 
-    /// Gives `inode` to the hard links that wait for the target `path`, and to links to them. Returns the paths of all
-    /// these links.
+    /// Gives `inode` to the hard links that wait for the target `path`, and to links to them. Returns the paths of those
+    /// links that no layer above hides.
     pub(super) fn resolve_waiting(&mut self, path: &[u8], inode: u32) -> Vec<Vec<u8>> {
         let mut names = Vec::new();
-        for link in self.waiting.remove(path).unwrap_or_default() {
-            let node = &mut self.nodes[link.node as usize];
-            if node.state == NodeState::Pending(link.number) {
+        // A layer can have a chain of links of any length, so this does not recurse.
+        let mut todo = self.waiting.remove(path).unwrap_or_default();
+        while let Some(link) = todo.pop() {
+            let Some((node, number)) = link.node else {
+                todo.extend(self.waiting.remove(&link.path).unwrap_or_default());
+                if link.layer == self.layer {
+                    self.hidden.insert(link.path, inode);
+                }
+                continue;
+            };
+            let node = &mut self.nodes[node as usize];
+            if node.state == NodeState::Pending(number) {
                 node.state = NodeState::Is(inode);
                 // Links to this link wait, too.
-                names.extend(self.resolve_waiting(&link.path, inode));
+                todo.extend(self.waiting.remove(&link.path).unwrap_or_default());
                 names.push(link.path);
             }
         }

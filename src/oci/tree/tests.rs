@@ -106,10 +106,34 @@ fn layers_are_merged_as_overlayfs_does() {
         ),
         (&["f .wh.b", "h b nothing"], ""),
         (&["f b", "h b nothing"], "b=0"),
+        (&["f b", "h b c, h x b, f c"], "b=0 c=1 x=1"),
+        (&["f b", "h b c, h x b", "f b, f c"], "b=0 c=2 x=2"),
     ] {
         let tree = merge(layers).unwrap_or_else(|error| panic!("{layers:?}: {error}"));
         assert_eq!(files(&tree), expected, "{layers:?}");
     }
+}
+
+#[test]
+fn a_long_chain_of_hard_links() {
+    let links = (1..100_000).map(|it| format!("h a{it} a{}, ", it - 1));
+    let chain = links.collect::<String>() + "f a0";
+    let tree = merge(&[&chain]).unwrap();
+    assert_eq!(tree.children(LayerTree::ROOT).count(), 100_000);
+}
+
+#[test]
+fn the_topmost_layer_decides_the_mode_of_the_root() {
+    let mut tree = LayerTree::new(&ImageLimits::default());
+    for (number, mode) in [0o700, 0o755].into_iter().enumerate() {
+        tree.begin(number).unwrap();
+        let mut root = entry("d ", 0);
+        root.meta.mode = mode;
+        tree.add(&root).unwrap();
+    }
+    tree.finish().unwrap();
+    let root = tree.inode_of(LayerTree::ROOT).unwrap();
+    assert_eq!(tree.inode(root).meta.mode, 0o700);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::blobs::{Blobs, FoundDocument, bounded};
@@ -21,6 +21,9 @@ use crate::oci::{
 
 /// Upper bound of the files and links in an archive; an image has a few hundred.
 const MEMBERS_MAX: usize = 100_000;
+
+/// Upper bound of the links from a member's path to its file.
+const LINKS_MAX: usize = 8;
 
 /// An archive and the places of its members.
 struct ImageArchive {
@@ -60,10 +63,10 @@ impl ImageArchive {
         })
     }
 
-    /// Opens a member. Follows at most seven links.
+    /// Opens a member. Follows at most [`LINKS_MAX`] links.
     fn member(&self, path: &str) -> Result<MemberReader> {
         let mut path = path.as_bytes().to_vec();
-        for _ in 0..8 {
+        for _ in 0..=LINKS_MAX {
             match self.members.get(&path) {
                 Some(ArchiveMember::File(at, length)) => {
                     return Ok(MemberReader {
@@ -73,10 +76,13 @@ impl ImageArchive {
                     });
                 }
                 Some(ArchiveMember::Link(target)) => path = target.clone(),
-                None => break,
+                None => bail!("the archive has no file {}", path.escape_ascii()),
             }
         }
-        Err(anyhow!("the archive has no file {}", path.escape_ascii()))
+        bail!(
+            "the archive has more than {LINKS_MAX} links in a row, up to {}",
+            path.escape_ascii()
+        )
     }
 }
 

@@ -51,7 +51,8 @@ impl ByteStore {
     /// # Errors
     /// When the bytes of all calls together exceed `limit`.
     pub(super) fn put(&mut self, inode: u32, bytes: KeptBytes, limit: u64) -> Result<(), OciError> {
-        self.kept += bytes.size();
+        let before = self.files.get(&inode).map_or(0, KeptBytes::size);
+        self.kept = (self.kept + bytes.size()).saturating_sub(before);
         if self.kept > limit {
             let (name, value) = ("kept_bytes", limit);
             return Err(OciError::Limit { name, value });

@@ -8,6 +8,7 @@ use std::io::Read;
 use anyhow::{Context, Result};
 
 use super::super::deployments::System;
+use crate::boot::KeyFile;
 use crate::node::deployment::{Deployment, Name, Place, is_checksum};
 use crate::node::machine::Boot;
 use crate::node::staged;
@@ -86,11 +87,10 @@ pub(super) fn read(system: &System, deployment: &Deployment) -> Result<Option<Bo
 /// Returns whether the administrator pinned a deployment (`ostree admin pin`).
 fn is_pinned(root: &Root, name: &Name) -> Result<bool> {
     let origin = root.read(format!("{}.origin", name.dir()), ORIGIN_MAX)?;
-    let origin = origin.unwrap_or_default();
-    let text = String::from_utf8_lossy(&origin).into_owned();
-    Ok(text
-        .lines()
-        .any(|line| line.replace(' ', "") == "pinned=true"))
+    let mut file = KeyFile::default();
+    // ostree refuses an origin that is not a key file.
+    let _ = file.add(&origin.unwrap_or_default());
+    Ok(file.get("libostree-transient", "pinned") == Some("true"))
 }
 
 /// Returns whether the running system's ostree frees space before it writes. `true` if no system is running, or if

@@ -148,7 +148,10 @@ fn does_nothing(text: &str) -> bool {
     let lines = text
         .lines()
         .filter(|line| !line.trim_start().starts_with('#'));
-    for statement in lines.flat_map(|line| line.split(';')).map(str::trim) {
+    for statement in lines
+        .flat_map(|line| line.split([';', '&', '|']))
+        .map(str::trim)
+    {
         match statement.split_whitespace().next() {
             None | Some("true" | ":" | "set" | "echo") => {}
             Some("exit") => return matches!(statement, "exit" | "exit 0"),

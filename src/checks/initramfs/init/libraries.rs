@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds programs that the dynamic linker cannot start: a library, a symbol version or a symbol is missing.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{REMEDY, is_data};
 use crate::boot::{CannotRun, Graph, Loader, Unbound, run};
@@ -134,7 +134,8 @@ pub(super) fn unmet(
             notes.push(finding.only(Severity::Note));
         }
     }
-    notes.dedup_by(|a, b| a.path == b.path);
+    let mut paths = BTreeSet::new();
+    notes.retain(|it| paths.insert(it.path.clone()));
     findings.extend(listed(notes));
     findings
 }

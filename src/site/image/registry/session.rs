@@ -6,7 +6,6 @@ mod token;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use serde::Deserialize;
@@ -279,7 +278,7 @@ impl Session {
                 )))
             }
             (_, FetchError::Temporary(error, pause)) => {
-                FetchError::Temporary(with(error.to_string()), pause.max(Duration::ZERO))
+                FetchError::Temporary(with(error.to_string()), pause)
             }
             (_, FetchError::Permanent(error)) => FetchError::Permanent(with(error.to_string())),
         }
