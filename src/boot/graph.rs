@@ -28,6 +28,18 @@ pub const BY_SYSTEMD: [&[u8]; 2] = [
 /// The program through which systemd executes the commands of services, since systemd 255.
 pub const EXECUTOR: &[u8] = b"usr/lib/systemd/systemd-executor";
 
+/// The programs that check the file systems of a root. `fsck` executes the one for the type of the root's file system. If
+/// that program cannot be linked, its exit status 127 counts as uncorrected errors, and the boot stops.
+pub const FSCK: [&[u8]; 7] = [
+    b"fsck.ext4",
+    b"fsck.ext3",
+    b"fsck.ext2",
+    b"fsck.xfs",
+    b"fsck.btrfs",
+    b"fsck.f2fs",
+    b"fsck.bcachefs",
+];
+
 /// The reason why a boot uses a file: how another file, or the kernel, refers to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Why {
@@ -51,7 +63,7 @@ pub enum Why {
     DropIn,
     /// The program of a unit's command; the value is the name of the setting.
     Command(&'static str),
-    /// A program that systemd itself executes.
+    /// A program that systemd itself executes, or one that `fsck` executes.
     Executes,
     /// A file that a program reads.
     Reads,

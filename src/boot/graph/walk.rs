@@ -8,7 +8,7 @@ use super::super::goals::Booted;
 use super::super::loader::{Loader, Loading};
 use super::super::startable;
 use super::super::udev::Rules;
-use super::{BY_SYSTEMD, EXECUTOR, Graph, GraphFile, Why};
+use super::{BY_SYSTEMD, EXECUTOR, FSCK, Graph, GraphFile, Why};
 use crate::bytes::{basename, contains};
 use crate::initramfs::{EntryType, Facts, Inventory, Machine, Node};
 
@@ -225,6 +225,14 @@ impl<'a> Walk<'a> {
         file.unwrap_or_else(|| self.add(it.object.path, from, Why::Library, is_needed))
     }
 
+    fn helpers_of_fsck(&mut self, fsck: Option<usize>) {
+        for name in FSCK {
+            if let Some((path, _)) = program(self.inventory, name) {
+                self.visit(path, fsck, Why::Executes, false);
+            }
+        }
+    }
+
     fn units(&mut self, init: Option<usize>, booted: &Booted) {
         for path in BY_SYSTEMD.into_iter().chain([EXECUTOR]) {
             self.visit(path, init, Why::Executes, true);
@@ -260,7 +268,10 @@ impl<'a> Walk<'a> {
                     if let Some((path, _)) = program(self.inventory, name) {
                         let is_needed = is_needed && !command.may_fail;
                         let spelled = if name.contains(&b'/') { name } else { path };
-                        self.visit(spelled, step, Why::Command(command.key), is_needed);
+                        let step = self.visit(spelled, step, Why::Command(command.key), is_needed);
+                        if name == b"fsck" {
+                            self.helpers_of_fsck(step);
+                        }
                     }
                 }
             }

@@ -2,7 +2,7 @@
 //! Boots that reach the real root, and boots that do not.
 
 use crate::checks::Answer;
-use crate::checks::testing::Bench;
+use crate::checks::testing::{Bench, Dynamic};
 
 const VENDOR: &str = "usr/lib/systemd/system";
 const ETC: &str = "etc/systemd/system";
@@ -59,6 +59,14 @@ fn fsck_of_the_root() {
     assert_eq!(bench.findings("initramfs-ostree"), [""; 0]);
     assert_eq!(bench.findings("initramfs-units"), [""; 0]);
     assert_eq!(bench.findings("initramfs-init"), [""; 0]);
+    // fsck runs the program for the type of the file system.
+    bench.put(
+        "usr/sbin/fsck.ext4",
+        &Dynamic::program(&["libgone.so.1"]).elf(),
+    );
+    let found = bench.findings("initramfs-init");
+    assert!(found[0].starts_with("fatal libgone.so.1 in"), "{found:?}");
+    bench.inside.remove("usr/sbin/fsck.ext4");
     // systemd-fsck runs fsck. If a signal ends it, the boot fails.
     let mut cut = bench.inside["usr/bin/true"].data.clone();
     cut.truncate(cut.len() / 2);

@@ -227,6 +227,16 @@ fn libraries() -> Vec<Case> {
                 archive.remove_all(|path| path.contains("/liblzma.so"));
             },
         ),
+        // fsck runs e2fsck, whose exit status 127 counts as uncorrected errors.
+        of(
+            "library-of-e2fsck-gone",
+            BookwormOmit,
+            "boot: Failed to start systemd-fsck-root",
+            |draft| {
+                let archive = draft.archive();
+                archive.remove_all(|path| path.contains("/libcom_err.so"));
+            },
+        ),
         of(
             "library-is-a-dangling-link",
             TrixieSlim,
