@@ -122,7 +122,7 @@ const ELF64: Layout = Layout {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ElfError {
     /// Not an ELF file, or one with an unknown class or byte order.
-    #[error("an ELF file of an unknown class or byte order")]
+    #[error("not an ELF file, or one of an unknown class or byte order")]
     Class,
     /// A header points outside the file, or the file is truncated.
     #[error("an ELF file without {what} at {offset:#x}")]

@@ -128,7 +128,7 @@ pub fn run(inventory: &Inventory, facts: &Facts, name: &[u8]) -> Result<(), Cann
             Err(why @ CannotRun::Interpreter { .. }) => return Err(why),
             Err(why) => {
                 let why = match why {
-                    CannotRun::Missing => "which the image does not have".to_owned(),
+                    CannotRun::Missing => "which the initramfs does not have".to_owned(),
                     why => format!("which is {why}"),
                 };
                 return Err(CannotRun::Interpreter {

@@ -93,7 +93,7 @@ impl fmt::Display for Why {
             Self::Command(key) => return write!(f, "executes it ({key}=)"),
             Self::Executes => "executes it",
             Self::Reads => "reads it",
-            Self::Starts => "may start it: a generator, a rule or a script names it",
+            Self::Starts => "may start it: default.target or a unit leads to it, or a generator, a rule or a script names it",
             Self::Names => "names it",
             Self::Directory => "may use it: the file is in a directory that it reads",
         })

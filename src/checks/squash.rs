@@ -91,7 +91,8 @@ mod tests {
         bench.put("root.squashfs", &squashfs());
         assert!(matches!(bench.answer(OSTREE), Answer::Found(_)));
         bench.put("squashfs-root.img", &squashfs());
-        let expected = "most files are in an image inside the initramfs, squashfs-root.img";
+        let expected =
+            "most files are in a file system image inside the initramfs, squashfs-root.img";
         let not_applicable = Answer::NotApplicable(expected.into());
         for check in [OSTREE, "initramfs-wrappers", ROOT] {
             assert_eq!(bench.answer(check), not_applicable, "{check}");

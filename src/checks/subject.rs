@@ -411,7 +411,7 @@ impl<'a> Subject<'a> {
         match inventory.root_image() {
             None => Ok(inventory),
             Some(root) => Err(Answer::NotApplicable(format!(
-                "most files are in an image inside the initramfs, {}",
+                "most files are in a file system image inside the initramfs, {}",
                 root.path
             ))),
         }

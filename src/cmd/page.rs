@@ -51,7 +51,7 @@ pub enum OutputFormat {
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// On a terminal, unless CLICOLOR=0 or TERM=dumb. CLICOLOR_FORCE forces colours; NO_COLOR always disables them.
+    /// On a terminal, unless CLICOLOR=0, or TERM is dumb or not set. CLICOLOR_FORCE forces colours; NO_COLOR always disables them.
     Auto,
     /// Always.
     Always,

@@ -40,7 +40,7 @@ pub fn intent(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let inventory = subject.inventory()?;
     let tree = subject.tree()?;
     if inventory.dracut_modules().is_none() {
-        let why = "the image does not list dracut's modules";
+        let why = "the initramfs does not list dracut's modules";
         return Err(Answer::NotApplicable(why.into()));
     }
     let mut findings = prepare_root(subject, inventory, tree);

@@ -66,12 +66,12 @@ pub(super) fn failed_run(result: &str) -> String {
 }
 
 /// The sentence about a staged deployment that cannot be identified, and is refused because of `--on-error refuse`.
-pub(super) const UNREAD: &str = "the staged deployment is refused, and is not finalised at shutdown, because it cannot be read (--on-error refuse). Remove it (rpm-ostree cleanup -p, or ostree admin undeploy 0), or stage the update again";
+pub(super) const UNREAD: &str = "the staged deployment is refused, and is not finalised at shutdown, because the gate failed (--on-error refuse). Remove it (rpm-ostree cleanup -p, or ostree admin undeploy 0), or stage the update again";
 
 /// Returns the message at login about a staged deployment that cannot be identified.
 pub(super) fn unread_message(why: &str) -> String {
     plain(&format!(
-        "ostree-kernel: the staged update is refused, because it cannot be read.\n  {}\n",
+        "ostree-kernel: the staged update is refused, because the gate failed.\n  {}\n",
         one_line(why)
     ))
 }

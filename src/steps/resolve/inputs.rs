@@ -193,7 +193,7 @@ fn as_directories(inputs: &mut [Input]) -> Result<()> {
 }
 
 /// The accepted kinds of source, for a message.
-const EXPECTED: &str = "expected an RPM file, a directory of RPMs or an http(s) URL";
+const EXPECTED: &str = "expected an RPM file, a directory of RPMs, or an http(s) or file URL";
 
 /// Explains why a path does not exist, according to its form: the name of a package, a pattern that the shell did not
 /// expand, or a path in a directory that was not mounted.

@@ -20,7 +20,7 @@ assert_status() { [[ " $* " == *" $STATUS "* ]] || fail "exit status $STATUS, ex
 assert_built() { [[ $BUILT ]] || fail "the build failed with status $STATUS"; }
 
 # The build failed, so that there is no image.
-assert_not_built() { [[ ! $BUILT ]] || fail "the build went through"; }
+assert_not_built() { [[ ! $BUILT ]] || fail "the build succeeded"; }
 
 # said REGEX: prints the matching output lines of the RUN line under test, from the file that base/sh has written.
 # buildah's output may lack the last lines.

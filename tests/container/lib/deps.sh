@@ -36,7 +36,7 @@ _fedora_deps() {
         rpm -q --quiet --whatprovides "$p" || want+=("$p")
     done
     if ((${#want[@]} == 0)); then
-        say "deps: all there"
+        say "deps: all packages are installed"
         return 0
     fi
     [[ $EUID == 0 ]] || die "missing: ${want[*]}; installing packages needs root"
@@ -53,7 +53,7 @@ bed_deps() {
     mapfile -t want < <(_missing_packages "${HOST_PACKAGES[@]}")
     mapfile -t qemu < <(_missing_packages "${QEMU_PACKAGES[@]}")
     if ((${#want[@]} + ${#qemu[@]} == 0)); then
-        say "deps: all there"
+        say "deps: all packages are installed"
         return 0
     fi
     [[ $EUID == 0 ]] || die "missing: ${want[*]} ${qemu[*]}; installing packages needs root"

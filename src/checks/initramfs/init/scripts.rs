@@ -68,7 +68,7 @@ fn broken(inventory: &Inventory, facts: &Facts, path: &[u8], node: &Node) -> Opt
     let why = run(inventory, facts, name).err()?;
     let said = format!("a script for {}, ", show(name));
     Some(Broken::Without(match why {
-        CannotRun::Missing => said + "which the image does not have",
+        CannotRun::Missing => said + "which the initramfs does not have",
         why => format!("{said}which is {why}"),
     }))
 }
@@ -140,7 +140,7 @@ pub(super) fn wants(inventory: &Inventory) -> Vec<Finding> {
         }
         let place = format!("{} in the initramfs", show(path));
         let found = format!(
-            "a link to {}, which the image does not have",
+            "a link to {}, which the initramfs does not have",
             show(&node.target)
         );
         let remedy = "install the unit with install_items in /etc/dracut.conf.d, or remove the link's dracut module";

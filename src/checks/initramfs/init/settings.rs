@@ -117,7 +117,7 @@ fn shells(inventory: &Inventory) -> Vec<Finding> {
         if let Some(word) = words.find(stops) {
             let place = format!("{path} in the initramfs");
             let found = format!("{}, with which each boot waits at a prompt", show(word));
-            let expected = "no such argument in the image";
+            let expected = "no such argument in the initramfs";
             findings.push(Finding::new(place, found, expected, REMEDY));
         }
     }

@@ -406,11 +406,11 @@ fn scripts_that_env_starts_and_generators() {
     for (line, expected) in [
         (
             "#!/usr/bin/env bash\n",
-            "a script for bash, which the image does not have",
+            "a script for bash, which the initramfs does not have",
         ),
         (
             "#!/bin/bash\n",
-            "a script for /bin/bash, which the image does not have",
+            "a script for /bin/bash, which the initramfs does not have",
         ),
     ] {
         let found = findings(with(line, "usr/bin/python3"));
