@@ -248,18 +248,20 @@ const DRACUT: &[u8] = b"rd.driver.blacklist=";
 /// (`libkmod-config.c`).
 const LIBKMOD: &[u8] = b"modprobe.blacklist=";
 
-/// Returns the modules of `module_blacklist=` in the tree's kernel arguments (`kernel/module/main.c`), each with the
-/// file that contains the argument.
+/// Returns the modules of the last `module_blacklist=` in the tree's kernel arguments, each with the file that contains
+/// the argument. Of several such arguments the kernel uses the last one (`core_param` in `kernel/module/main.c`).
 fn refused_modules<'a>(subject: &Subject<'a>) -> Vec<(ModuleName, &'a str)> {
     let arguments = subject.tree.map(|tree| tree.kernel_arguments.as_slice());
-    let mut refused = Vec::new();
-    for (path, argument) in arguments.unwrap_or_default() {
-        let names = argument.strip_prefix("module_blacklist=");
-        let names = names.into_iter().flat_map(|names| names.split(','));
-        let names = names.filter_map(|name| ModuleName::new(name.as_bytes()));
-        refused.extend(names.map(|name| (name, path.as_str())));
-    }
-    refused
+    let mut arguments = arguments.unwrap_or_default().iter().rev();
+    let last = arguments.find_map(|(path, argument)| {
+        let names = argument.strip_prefix("module_blacklist=")?;
+        Some((path.as_str(), names))
+    });
+    let names = last
+        .into_iter()
+        .flat_map(|(path, names)| names.split(',').map(move |it| (path, it)));
+    let named = names.filter_map(|(path, name)| Some((ModuleName::new(name.as_bytes())?, path)));
+    named.collect()
 }
 
 /// Returns modprobe's `blacklist` lines for the modules that words of `cmdline` list. Only words that begin with one of

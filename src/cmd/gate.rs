@@ -67,7 +67,7 @@ pub enum OnError {
 ///
 /// # Errors
 /// A [`Refusal`] when the system has no deployments. Otherwise when the root, the deployments or the gate's files
-/// cannot be read, a file of the gate cannot be locked or written, or the result cannot be printed. With `--on-error
+/// cannot be read, or a file of the gate cannot be locked or written. With `--on-error
 /// refuse`, `lock_unread` handles these errors, except the refusal and an error about the root. A deployment that
 /// cannot be verified is not an error.
 pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
@@ -145,6 +145,13 @@ fn lock_unread(global: &Global, root: &Root, error: anyhow::Error) -> Result<Out
     }
     tracing::error!("{}: {why}", text::UNREAD);
     Ok(Outcome::Rejected)
+}
+
+/// Logs the error of an output. The verdict has taken effect already, and the output does not change it.
+fn logged(printed: Result<()>) {
+    if let Err(error) = printed {
+        tracing::warn!("{error:#}");
+    }
 }
 
 /// Updates the message at login if nothing is staged: shows the last verdict if it refuses a deployment that is neither
@@ -266,7 +273,7 @@ impl Gate<'_> {
             && (report.outcome.is_bad() || self.global.verbose > 0)
             && self.global.format == OutputFormat::Human
         {
-            publish(report, self.global, None)?;
+            logged(publish(report, self.global, None));
         }
         self.end(&judgement)
     }
@@ -363,9 +370,10 @@ impl Gate<'_> {
         };
         match (self.global.format, outcome) {
             (OutputFormat::Json, _) => {
-                page::print(&page::json(judgement)?)?;
+                let json = page::json(judgement)?;
+                logged(page::print(&json).context("printing the verdict"));
             }
-            (OutputFormat::Human, Outcome::Passed) => say(self.global, &sentence)?,
+            (OutputFormat::Human, Outcome::Passed) => logged(say(self.global, &sentence)),
             (OutputFormat::Human, _) => tracing::error!("{sentence}"),
         }
         Ok(outcome)

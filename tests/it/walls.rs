@@ -251,7 +251,10 @@ fn rooms_import_only_rooms_below_them() {
             }
         }
     }
-    none(&wrong, "imports of modules that are not later in the map of lib.rs");
+    none(
+        &wrong,
+        "imports of modules that are not later in the map of lib.rs",
+    );
 }
 
 /// Imports form no cycles. A module and its submodules count as one.
@@ -278,7 +281,10 @@ fn modules_do_not_import_each_other_in_a_cycle() {
         let to: Vec<_> = to.map(|it| it.join("::")).collect();
         wrong.push(format!("{} -> {}", from.join("::"), to.join(", ")));
     }
-    none(&wrong, "imports in a cycle, and the modules that lead to it");
+    none(
+        &wrong,
+        "imports in a cycle, and the modules that lead to it",
+    );
 }
 
 /// Paths whose use can have a side effect.

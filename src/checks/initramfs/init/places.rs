@@ -84,6 +84,7 @@ fn modprobe(subject: &Subject, inventory: &Inventory, facts: &Facts) -> Option<F
         ),
     };
     let why = match run(inventory, facts, program.as_bytes()).err() {
+        _ if program.is_empty() && place.is_empty() => "CONFIG_MODPROBE_PATH is empty".to_owned(),
         _ if program.is_empty() => "kernel.modprobe is empty".to_owned(),
         None => return None,
         Some(why) if why.is_of_another_file() => return None,
@@ -94,7 +95,12 @@ fn modprobe(subject: &Subject, inventory: &Inventory, facts: &Facts) -> Option<F
         "a program, since the kernel loads {} with it",
         show(filesystem)
     );
-    let finding = Finding::new(format!("{place} in the initramfs"), why, expected, remedy);
+    let place = if place.is_empty() {
+        "the kernel's configuration".to_owned()
+    } else {
+        format!("{place} in the initramfs")
+    };
+    let finding = Finding::new(place, why, expected, remedy);
     Some(if mounts_without_modprobe(subject, inventory) {
         finding.only(Severity::Warning)
     } else {
