@@ -18,8 +18,9 @@ const SYSTEMD: [(&[u8], &[u8]); 2] = [(b"init", b"usr/lib/systemd/systemd"), (b"
 /// The maximum number of files of an input, so that a fuzzer does not spend its time on long lists.
 const FILES_MAX: usize = 256;
 
-/// Returns the upper bound of the memory for an input, in bytes: a fixed part for empty tables, and a part for each
-/// byte, which becomes units, rules and the graph. A name can be in many edges, but the number of edges is limited.
+/// Returns the upper bound of the memory for an input, in bytes: a fixed part for empty tables, and a part proportional
+/// to the input, for the units, rules and graph that are parsed from it. One name can occur in many edges; their number
+/// is limited, so the bound holds.
 fn memory(bytes: &[u8]) -> usize {
     (8 << 20) + 512 * bytes.len()
 }

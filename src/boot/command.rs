@@ -78,7 +78,7 @@ pub(super) fn commands(
             }
             let shown = String::from_utf8_lossy(&first.text);
             return Err(format!(
-                "{key}={shown} is neither a name nor an absolute path"
+                "{key}={shown} is neither the name nor the absolute path of a program"
             ));
         }
         // With the prefix `@`, the word after the program is its argv[0].

@@ -59,7 +59,7 @@ pub fn single(subject: &Subject) -> Checked {
 fn linked(subject: &Subject) -> Checked {
     let finding = |target: &String| {
         let path = format!("{}/vmlinuz", subject.kver.dir());
-        let expected = "a regular file: ostree copies the link, which then dangles";
+        let expected = "a regular file: ostree copies a relative link, which then dangles, and finds no kernel through an absolute one";
         let remedy = "run ostree-kernel rebuild, which copies the kernel into its place";
         Finding::new(path, format!("a link to {target}"), expected, remedy)
     };

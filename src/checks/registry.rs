@@ -184,7 +184,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-ostree",
         severity: Severity::Fatal,
-        about: "ostree-prepare-root, its unit and initrd-release are included",
+        about: "the deployment's mount program, its unit and settings are valid",
         issue: "coreos/rpm-ostree#4451",
         compares: true,
         look: image::ostree,
@@ -224,7 +224,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-firmware",
         severity: Severity::Warning,
-        about: "no microcode or firmware of an included driver is missing",
+        about: "the base's microcode and included drivers' firmware are there",
         issue: "coreos/rpm-ostree#5483",
         compares: true,
         look: regression::lost_firmware,

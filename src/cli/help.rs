@@ -112,7 +112,7 @@ Examples:
 
 Exit status:
   0  the new kernel is in the tree, installed by this run or an earlier one
-  1  a step failed; the last line says how to continue
+  1  a step failed; if a program failed, the last line says how to continue
   2  the command line is wrong
   3  refused; nothing changed outside the cache, /run and the --report file
   4  the new initramfs is not fit to boot; nothing was committed
@@ -139,8 +139,8 @@ Which packages change:
   A first kernel
       In a tree without a kernel, the kernel, its meta package and all its
       packages with modules are installed. The result is compared with the
-      initramfs that a removed kernel left, or with --against IMAGE
-      or --against FILE.
+      initramfs that a removed kernel left, or with the file, image or tree of
+      --against.
   Version locks
       dnf's version locks of replaced packages are changed to the new versions,
       unless --no-versionlock is given.
@@ -173,9 +173,9 @@ After an interruption:
       The running program is killed with all its processes, and the temporary
       changes that prevent inner dracut runs are undone.
   The same command again
-      It continues and creates the same tree, or it names the packages that are
-      only partly installed: then build the layer again. If the work is already
-      done, it changes nothing.
+      It continues and creates the same tree, or it refuses and lists which of the
+      kernel's packages are installed and which are missing: then build the layer
+      again. If the work is already done, it changes nothing.
 
 What is executed:
   programs of the tree
@@ -198,7 +198,7 @@ Examples:
 
 Exit status:
   0  the new initramfs is in the tree
-  1  a step failed; the last line says how to continue
+  1  a step failed; if a program failed, the last line says how to continue
   2  the command line is wrong
   3  refused; nothing changed outside /run and the --report file
   4  the new initramfs is not fit to boot; nothing was committed
@@ -289,9 +289,10 @@ Exit status:
 What is executed:
   ostree
       ostree admin lock-finalization of the running system is run when the gate
-      refuses or releases a deployment. It fails in the sandbox of the units,
-      where the lock file suffices. No program of the staged deployment is
-      started.
+      locks or unlocks a deployment. In the sandbox of the units it fails: the
+      lock file suffices to lock, but a deployment that was locked with this
+      command must be unlocked outside of the sandbox. No program of the staged
+      deployment is started.
 
 Units:
   ostree-kernel-gate.service
@@ -299,8 +300,9 @@ Units:
       follows the staging immediately. The unit is disabled after installation.
       To enable it, type: systemctl enable --now ostree-kernel-gate.service
   ostree-kernel-gate-staged.path, ostree-kernel-gate-staged.service
-      Run the gate when a deployment is staged, and at boot, to set the message
-      at login. Both units are started together with ostree-kernel-gate.service.
+      Run the gate when a deployment is staged, to verify it, and at boot, to
+      set the message at login. Both units are started together with
+      ostree-kernel-gate.service.
       If they have verified the deployment, the gate at shutdown only checks
       that it is still the same one.
   systemd-analyze security ostree-kernel-gate.service

@@ -47,8 +47,8 @@ pub struct Args {
     /// Require this kernel release
     #[arg(long, value_name = "KVER", help_heading = "Plan")]
     pub kver: Option<Kver>,
-    /// Choose the kernel of this flavour, if the sources hold several: default, rt,
-    /// 64k, debug … [default: the flavour of the base's kernel]
+    /// Use only kernels of this flavour: default, rt, 64k, debug … [default: any; of
+    /// several, that of the base's kernel]
     #[arg(long, value_name = "NAME", help_heading = "Plan")]
     pub flavour: Option<String>,
     /// Allow removing this package, which nothing in the sources replaces: a
@@ -301,7 +301,7 @@ fn unchanged(mut report: Value, global: &Global, file: Option<&Path>) -> Result<
         OutputFormat::Json => json.clone(),
         OutputFormat::Human if global.quiet => String::new(),
         OutputFormat::Human => format!(
-            "kernel {}: installed, built and verified by an earlier run; nothing was changed\n",
+            "kernel {}: an earlier run installed it, and built and verified its initramfs; nothing was changed\n",
             report["kernel"]["after"]["kver"]
                 .as_str()
                 .unwrap_or_default()

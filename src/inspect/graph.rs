@@ -30,8 +30,8 @@ pub fn graph(graph: &Graph) -> Vec<GraphEntry> {
     graph.steps().iter().map(|it| entry(graph, it)).collect()
 }
 
-/// Returns the chain of files from PID 1 to the file at `path`, which must not contain links; empty if a boot does not
-/// use that file.
+/// Returns the chain of files from PID 1 to the file at `path`, which must not contain links; only that file if the
+/// kernel uses it by itself, and nothing if a boot does not use it.
 pub fn way(graph: &Graph, path: &[u8]) -> Vec<GraphEntry> {
     let way = graph.way_to(path).into_iter();
     way.map(|it| entry(graph, it)).collect()
@@ -70,8 +70,8 @@ pub fn write_graph(graph: &Graph, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes the chain of files from PID 1 to the file at `path`, each with the reason, and whether the file at `path` is
-/// needed. If no boot uses the file, writes only this fact.
+/// Writes the chain of [`way`], each file with the reason, and whether the file at `path` is needed. If no boot uses the
+/// file, writes only this fact.
 ///
 /// # Errors
 /// Those of `out`.

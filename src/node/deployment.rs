@@ -134,11 +134,11 @@ impl FromStr for Which {
             _ if text.len() < PREFIX_MIN && !text.is_empty() => text
                 .parse()
                 .map(Self::Index)
-                .map_err(|_| "expected an index, booted, rollback, staged or a checksum"),
+                .map_err(|_| "expected an index, booted, rollback, staged, or at least 7 hexadecimal digits of a checksum"),
             _ if (PREFIX_MIN..=CHECKSUM_LEN).contains(&text.len()) && is_hex(text) => {
                 Ok(Self::Checksum(text.to_owned()))
             }
-            _ => Err("expected an index, booted, rollback, staged or a checksum"),
+            _ => Err("expected an index, booted, rollback, staged, or at least 7 hexadecimal digits of a checksum"),
         }
     }
 }

@@ -11,34 +11,44 @@ pub struct Exclusion {
     pub file: String,
     /// The file's patterns for packages: names or NEVRAs, which can contain `*`, `?` and `[…]`.
     pub patterns: Vec<String>,
+    /// The patterns of `includepkgs`. If there are any, other packages are excluded.
+    pub only: Vec<String>,
 }
 
 impl Exclusion {
     /// Reads `exclude`, `excludes`, `excludepkgs` and `includepkgs` in all sections of a `dnf.conf`; `None` if they
     /// name no packages.
     pub fn of_conf(file: &str, text: &str) -> Option<Self> {
-        const KEYS: [&str; 4] = ["exclude", "excludes", "excludepkgs", "includepkgs"];
-        let mut patterns: Vec<String> = Vec::new();
-        let mut is_in_value = false;
+        const EXCLUDE: [&str; 3] = ["exclude", "excludes", "excludepkgs"];
+        let mut found = Self {
+            file: file.to_owned(),
+            patterns: Vec::new(),
+            only: Vec::new(),
+        };
+        let mut key = "";
         for line in text.lines() {
             let value = match line.split_once('=') {
                 // Indented lines continue a value.
-                _ if line.starts_with([' ', '\t']) && is_in_value => line,
-                Some((key, value)) => {
-                    is_in_value = KEYS.contains(&key.trim());
+                _ if line.starts_with([' ', '\t']) && !key.is_empty() => line,
+                Some((name, value)) => {
+                    key = name.trim();
                     value
                 }
                 None => {
-                    is_in_value = false;
+                    key = "";
                     continue;
                 }
             };
-            if is_in_value {
-                let words = value.split([' ', '\t', ',']).filter(|it| !it.is_empty());
-                patterns.extend(words.map(str::to_owned));
+            let words = value.split([' ', '\t', ',']).filter(|it| !it.is_empty());
+            let words = words.map(str::to_owned);
+            if EXCLUDE.contains(&key) {
+                found.patterns.extend(words);
+            } else if key == "includepkgs" {
+                found.only.extend(words);
             }
         }
-        Self::some(file, patterns)
+        let is_empty = found.patterns.is_empty() && found.only.is_empty();
+        (!is_empty).then_some(found)
     }
 
     /// Reads a list of dnf 4's plugin versionlock or of protected packages: one pattern per line. A `!` at the start of
@@ -62,16 +72,24 @@ impl Exclusion {
 
     fn some(file: &str, patterns: Vec<String>) -> Option<Self> {
         let file = file.to_owned();
-        (!patterns.is_empty()).then_some(Self { file, patterns })
+        let only = Vec::new();
+        (!patterns.is_empty()).then_some(Self {
+            file,
+            patterns,
+            only,
+        })
     }
 
-    /// Returns whether a pattern matches the name of a package, or is that name with a version.
+    /// Returns whether the file excludes a package: a pattern matches its name, or is its name with a version, or none
+    /// of `includepkgs` does.
     pub fn concerns(&self, name: &str) -> bool {
-        self.patterns.iter().any(|pattern| {
+        let fits = |pattern: &String| {
             let versioned = pattern.strip_prefix(name);
             matches(pattern.as_bytes(), name.as_bytes())
                 || versioned.is_some_and(|rest| rest.starts_with('-') && is_version(&rest[1..]))
-        })
+        };
+        let is_left_out = !self.only.is_empty() && !self.only.iter().any(fits);
+        is_left_out || self.patterns.iter().any(fits)
     }
 }
 
@@ -119,6 +137,9 @@ mod tests {
         let found = Exclusion::of_conf("etc/dnf/dnf.conf", conf).unwrap();
         assert_eq!(found.patterns, ["kernel*", "foo", "bar-?"]);
         assert_eq!(Exclusion::of_conf("f", "[main]\nbest=True\n"), None);
+        let only = "[main]\nincludepkgs=bash,kernel*\n";
+        let only = Exclusion::of_conf("f", only).unwrap();
+        assert!(only.concerns("dracut") && !only.concerns("kernel-core"));
         let list = "# Added\nkernel-core-0:6.1.7-100.fc40.*\n!kernel-modules-0:6.2-1.*\n";
         let found = Exclusion::of_list("f", list).unwrap();
         assert_eq!(found.patterns.len(), 2);
@@ -152,6 +173,7 @@ mod tests {
             let exclusion = Exclusion {
                 file: String::new(),
                 patterns: vec![pattern.into()],
+                only: vec![],
             };
             assert_eq!(exclusion.concerns(name), expected, "{pattern} {name}");
         }

@@ -249,7 +249,7 @@ fn overridden(host: &Host, set: &KernelSet) -> Vec<String> {
         let names: Vec<_> = names.filter(|name| exclusion.concerns(name)).collect();
         (!names.is_empty()).then(|| {
             format!(
-                "/{} excludes {}; the exclusion is overridden, since the packages were given as files",
+                "/{} excludes, locks or protects {}; this is overridden, since you chose the packages",
                 exclusion.file,
                 names.join(", ")
             )
@@ -389,7 +389,10 @@ impl fmt::Display for Plan {
             writeln!(f, "  {wrapper}  removed (a wrapper without an original)")?;
         }
         for path in &self.leftovers {
-            writeln!(f, "  {path}  restored (left by a killed transaction)")?;
+            writeln!(
+                f,
+                "  {path}  moved back or removed (left by a killed transaction)"
+            )?;
         }
         match hold {
             None | Some(Hold::Bypass) => {}

@@ -202,7 +202,10 @@ impl SourceResolver<'_> {
                 fetcher.forget(&fetched.sha256)?;
                 return read;
             }
-            tracing::debug!("{} is damaged in the cache", input.name);
+            tracing::debug!(
+                "{}: the cached file cannot be used, downloading it again",
+                input.name
+            );
             anew = true;
         }
     }

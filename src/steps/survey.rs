@@ -114,7 +114,8 @@ pub fn survey(exec: &Exec, permission: Permission) -> Result<Host> {
     })
 }
 
-/// Returns the UKIs that are booted instead of a `vmlinuz`; all UKIs if there is no `vmlinuz`.
+/// Returns the UKIs that every boot program boots instead of a `vmlinuz`. Without a `vmlinuz`, also those that only
+/// composefs-rs boots.
 fn ukis(root: &Root, dirs: &[ModuleDir]) -> Result<Vec<String>, root::Error> {
     let has_kernel = dirs.iter().any(|dir| dir.has_vmlinuz);
     let shadows = shadows(root, None)?.into_iter();

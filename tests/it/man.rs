@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The man pages are generated from the definitions of `--help`, and the committed ones are current. `make man`
-//! writes them.
+//! The man pages of section 8 are generated from the definitions of `--help`, and the committed ones are current.
+//! `make man` writes them. Those of section 7 are written by hand.
 
 use std::path::Path;
 

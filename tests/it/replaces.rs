@@ -361,7 +361,7 @@ fn exclusions_of_dnf_are_overridden_and_reported() {
         ran.ends_with(0);
         let order = ran.order();
         ran.require(order[0].contains(options), options);
-        let said = format!("/{file} excludes kernel-core; the exclusion is overridden");
+        let said = format!("/{file} excludes, locks or protects kernel-core; this is overridden");
         ran.complains(&[&said]);
         let warnings = ran.report()["warnings"].to_string();
         ran.require(warnings.contains(&said), "the report says so");

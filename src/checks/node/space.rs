@@ -50,7 +50,7 @@ pub fn boot_space(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let remedy = if needed <= after {
         "remove the rollback deployment first (rpm-ostree cleanup -r, or ostree admin undeploy INDEX), then stage the update again"
     } else {
-        "remove files and pinned deployments from /boot (ostree admin status lists them), or use an image with a smaller initramfs"
+        "remove a pinned deployment (ostree admin pin --unpin INDEX, then ostree admin undeploy INDEX; ostree admin status lists them) or other files from /boot, or use an image with a smaller initramfs"
     };
     let expected = "room for the staged deployment; otherwise its finalisation fails and the machine stays on the old one";
     Ok(vec![Finding::new("boot", found, expected, remedy)])

@@ -55,7 +55,7 @@ impl Inventory {
     /// # Errors
     ///
     /// When a component does not exist or is not a directory, or when there are too many links or components. Also when
-    /// the image has no entry for the root or a built-in directory and the path leads there.
+    /// the path leads to the root, or to a directory that the kernel creates itself, and the image has no entry for it.
     pub fn resolve(&self, path: &[u8]) -> Result<(&[u8], &Node), ResolveError> {
         self.find(path, true)
     }

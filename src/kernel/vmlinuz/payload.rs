@@ -169,7 +169,10 @@ impl<R: Read> Lz4Legacy<R> {
         }
         let length = u32::from_le_bytes(length) as usize;
         if length > Self::BLOCK {
-            return Err(invalid(format_args!("a block claims {length} bytes")));
+            let limit = Self::BLOCK;
+            return Err(invalid(format_args!(
+                "a block has {length} bytes, the limit is {limit}"
+            )));
         }
         self.block.clear();
         self.data

@@ -62,7 +62,7 @@ fn the_flavour_of_the_base_is_the_default_and_others_have_names() {
 fn an_ambiguous_choice_is_refused_with_the_options_that_resolve_it() {
     let (host, _) = rhcos();
     let refused = |sources: &[Package], wishes: &Wishes| kver(sources, &host, wishes).unwrap_err();
-    // The installed kernel is the only one of the base's flavour, so none is chosen.
+    // The only kernel of the base's flavour in the sources is installed already, so none is chosen.
     let text = refused(&extensions(), &Wishes::default());
     assert!(
         text.contains("\n  --flavour rt  (kernel-rt-core-"),

@@ -665,6 +665,7 @@ fn exclusions_of_the_image_are_overridden_and_reported() {
     host.holds_back.push(Exclusion {
         file: "etc/dnf/dnf.conf".into(),
         patterns: vec!["kernel-rt-c*".into()],
+        only: vec![],
     });
     let sources = || files(rhel("kernel-rt", RT));
     let plan = |host: &Host| decide(sources(), host, &Wishes::default()).unwrap();
@@ -676,7 +677,7 @@ fn exclusions_of_the_image_are_overridden_and_reported() {
     let warnings = plan(&host).warnings;
     assert_eq!(warnings.len(), 1);
     assert!(
-        warnings[0].starts_with("/etc/dnf/dnf.conf excludes kernel-rt-core;"),
+        warnings[0].starts_with("/etc/dnf/dnf.conf excludes, locks or protects kernel-rt-core;"),
         "{warnings:?}"
     );
     host.holds_back[0].patterns = vec!["bash".into()];

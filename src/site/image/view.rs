@@ -346,7 +346,7 @@ impl Layers for LayerView {
     fn open(&self, path: &Path) -> Result<File, Cause> {
         let file = self.file(path)?;
         if !self.store().is_whole(file) {
-            tracing::debug!("the bytes of /{} are not kept", path.display());
+            tracing::debug!("loading /{}, which is not stored yet", path.display());
             self.load_files(&self.beside(file))?;
         }
         let kept = self.store().get(file);

@@ -98,7 +98,7 @@ fn check_pair(certificate: &[u8], key: &[u8]) -> Result<()> {
     let key = PrivateKeyDer::from_pem_slice(key).context("no private key in PEM format found")?;
     let provider = ring::default_provider();
     CertifiedKey::from_der(chain?, key, &provider)
-        .context("the key does not match the certificate")?;
+        .context("checking that the key belongs to the certificate")?;
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! A new file or directory gets exactly the requested mode, independent of the umask, and at no time a wider mode.
 //! [`Root::write`] replaces a file atomically: the new file is written next to the old one, synced and renamed.
 //! Operations that create or replace an entry do not follow a link as the last component: they replace or refuse it.
+//! Only [`Root::create_dir_all`] accepts a link to a directory.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;

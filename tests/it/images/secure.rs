@@ -205,7 +205,7 @@ fn a_server_asks_for_the_client_s_certificate() {
         (
             "other-key",
             &[ca, ("client.crt", "it.cert"), ("server.key", "it.key")],
-            "the client's certificate and its key: the key does not match the certificate",
+            "the client's certificate and its key: checking that the key belongs to the certificate",
         ),
         (
             "no-pem",

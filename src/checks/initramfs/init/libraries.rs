@@ -126,7 +126,7 @@ pub(super) fn unmet(
         {
             let path = format!("{} in the initramfs", show(&missed.library));
             let expected = format!(
-                "needed only if a program loads {} at run time",
+                "present in the initramfs, if a program loads {} at run time",
                 show(library.path)
             );
             let found = "not found in the library search path";

@@ -44,7 +44,8 @@ pub(super) fn not_kept(inventory: &Inventory) -> Vec<Finding> {
         let expected =
             format!("present in the initramfs, because it contains dracut's module {module}");
         let finding = Finding::new(path, "no such program", expected, REMEDY);
-        // Debian has systemd-cryptsetup in a separate package, and dracut's module works without it.
+        // Debian has systemd-cryptsetup in a separate package, so dracut can include the module without its programs.
+        // Only an encrypted root needs them.
         match module {
             "crypt" => finding.only(Severity::Warning),
             _ => finding,
