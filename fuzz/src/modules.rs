@@ -74,7 +74,8 @@ pub fn lists(bytes: &[u8]) {
             Err(error) => place(&error),
         }
     }
-    assert!(within(most, || exported(bytes, |name| name != b"x")).len() <= bytes.len());
+    let exports = within(most, || exported(bytes, |name| name != b"x"));
+    assert!(exports.len() <= bytes.len());
     match within(most, || Softdeps::parse(bytes)) {
         Ok(softdeps) => softdeps.iter().for_each(|(name, softdep)| {
             assert_eq!(softdeps.get(name), Some(softdep));

@@ -20,6 +20,9 @@ pub enum KeyFileError {
     /// A line with an invalid syntax; its number.
     #[error("line {0} is neither a [group], nor key=value, nor a comment")]
     Line(usize),
+    /// The file is not UTF-8, or contains a NUL. ostree rejects it before GLib reads it (`glnx_fd_readall_utf8`).
+    #[error("it is not UTF-8 text")]
+    Encoding,
     /// More than [`LINES_MAX`] lines, a limit of this parser.
     #[error("it has more than {LINES_MAX} lines")]
     TooMany,
@@ -29,11 +32,13 @@ impl KeyFile {
     /// Adds the keys of a file.
     ///
     /// # Errors
-    /// When the file has too many lines, or a line that GLib rejects. The keys before that line are kept.
+    /// When the file is not UTF-8 text, has too many lines, or has a line that GLib rejects. The keys before that line are
+    /// kept.
     pub fn add(&mut self, text: &[u8]) -> Result<(), KeyFileError> {
-        // GLib requires UTF-8 only of the values that a program reads. A value with a replacement character is none that
-        // a program knows.
-        let text = String::from_utf8_lossy(text);
+        let text = std::str::from_utf8(text).map_err(|_| KeyFileError::Encoding)?;
+        if text.contains('\0') {
+            return Err(KeyFileError::Encoding);
+        }
         let mut group = None;
         for (number, line) in text.split('\n').enumerate() {
             let number = number + 1;
@@ -59,13 +64,13 @@ impl KeyFile {
             let is_localised = |locale: &str| {
                 let locale = locale.strip_suffix(']');
                 let fits = |c: char| c.is_alphanumeric() || "-_.@".contains(c);
-                locale.is_some_and(|locale| !locale.is_empty() && locale.chars().all(fits))
+                locale.is_some_and(|locale| locale.chars().all(fits))
             };
             let (name, is_right) = match key.split_once('[') {
                 Some((name, locale)) => (name, is_localised(locale)),
                 None => (key, !key.contains(']')),
             };
-            if name.is_empty() || !is_right {
+            if name.is_empty() || name.ends_with(' ') || !is_right {
                 return Err(KeyFileError::Line(number));
             }
             let group = group.clone().ok_or(KeyFileError::NoGroup(number))?;
@@ -97,9 +102,8 @@ mod tests {
         assert_eq!(file.get("b", "k"), Some("w"));
         assert_eq!(file.get("b", "x"), None);
         let mut file = KeyFile::default();
-        let text = b"# \xff\n[a]\nName[de_DE.UTF-8@x]=1\nk[de]=w\nk=\xff\n";
+        let text = b"[a]\nName[de_DE.UTF-8@x]=1\nk[de]=w\nk[]=x\n";
         file.add(text).unwrap();
-        assert_eq!(file.get("a", "k"), Some("\u{fffd}"));
         assert_eq!(file.get("a", "k[de]"), Some("w"));
         for (text, expected) in [
             (b"k=v\n".as_slice(), KeyFileError::NoGroup(1)),
@@ -109,7 +113,10 @@ mod tests {
             (b"[]\n", KeyFileError::Line(1)),
             (b"[a]\n[x=1\n", KeyFileError::Line(2)),
             (b"[a]\nk[=1\n", KeyFileError::Line(2)),
-            (b"[a]\nk[]=1\n", KeyFileError::Line(2)),
+            (b"[a]\nk [de]=1\n", KeyFileError::Line(2)),
+            (b"[a]\nk=\xff\n", KeyFileError::Encoding),
+            (b"# \xff\n[a]\nk=v\n", KeyFileError::Encoding),
+            (b"[a]\nk=v\0\n", KeyFileError::Encoding),
             (b"[a]\nk[d e]=1\n", KeyFileError::Line(2)),
             (b"[a]\nk]=1\n", KeyFileError::Line(2)),
         ] {

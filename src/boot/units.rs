@@ -20,11 +20,12 @@ const GENERATOR: &[u8] = b"/usr/lib/systemd/system-generators/systemd-fstab-gene
 
 /// The units that the generator writes: the mount of the root, the mount with a check of the file system, and this
 /// check. `/dev/root` stands for the device, which is not known. The generator writes only the first command of the
-/// check. It runs the second one, whose death by a signal is a failure (`systemd-fsck` of v257).
+/// check. It runs the second one: its death by a signal, or exit status 127, is a failure, but not that it cannot be
+/// executed (`systemd-fsck` of v257).
 const MOUNT: &[u8] =
     b"[Unit]\nBefore=initrd-root-fs.target\n[Mount]\nWhat=/dev/root\nWhere=/sysroot\n";
 const CHECKED_MOUNT: &[u8] = b"[Unit]\nBefore=initrd-root-fs.target\nRequires=systemd-fsck-root.service\nAfter=systemd-fsck-root.service\n[Mount]\nWhat=/dev/root\nWhere=/sysroot\n";
-const FSCK: &[u8] = b"[Unit]\nDefaultDependencies=no\nConflicts=shutdown.target\nAfter=initrd-root-device.target local-fs-pre.target\nBefore=shutdown.target\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/lib/systemd/systemd-fsck /dev/root\nExecStart=fsck -a /dev/root\n";
+const FSCK: &[u8] = b"[Unit]\nDefaultDependencies=no\nConflicts=shutdown.target\nAfter=initrd-root-device.target local-fs-pre.target\nBefore=shutdown.target\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/lib/systemd/systemd-fsck /dev/root\nExecStart=-fsck -a /dev/root\n";
 
 /// The maximum number of dependencies of all units. Real images have about 1,000.
 const EDGES_MAX: usize = 1 << 16;

@@ -116,12 +116,15 @@ fn value_words<'a>(value: &'a str, lines: &mut impl Iterator<Item = &'a str>) ->
     let mut quote = None;
     let mut line = value;
     loop {
+        let mut is_start = true;
         for c in line.chars() {
+            let starts_word =
+                std::mem::replace(&mut is_start, quote.is_none() && c.is_whitespace());
             match (quote, c) {
                 (Some(open), _) if c == open => quote = None,
                 (None, '"' | '\'') => quote = Some(c),
                 // A shell begins a comment only at the start of a word.
-                (None, '#') if text.is_empty() || text.ends_with(char::is_whitespace) => break,
+                (None, '#') if starts_word => break,
                 (Some(_), '\\') => text.push(' '),
                 _ => text.push(c),
             }

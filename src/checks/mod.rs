@@ -62,7 +62,9 @@ pub use kernel::signer::SignerFacts;
 pub use kmod_userland::{Userland, firmware_dirs};
 pub use kmods::{Kmod, is_foreign, is_out_of_tree};
 pub use module_signers::ModuleSigners;
-pub use module_versions::{SymbolVersions, is_one_build, modules_for_root};
+pub use module_versions::{
+    Exports, SymbolVersions, compares_versions, is_one_build, modules_for_root,
+};
 pub use omitted::Omitted;
 pub use os_release::OsRelease;
 pub use registry::CHECKS;

@@ -5,38 +5,40 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::kmods::is_foreign;
 use super::wanted::{ANY_DEVICE, ANY_FILESYSTEM, RootDevice};
 use super::{Answer, Database, Finding, Remedy, Subject, TreeFacts, VmlinuzState, listed, show};
-use crate::checks::subject::FileRead;
 use crate::initramfs::Inventory;
 use crate::kernel::kver::Kver;
-use crate::kernel::modules::{Crcs, ModuleName};
+use crate::kernel::modules::{Crcs, Export, ModuleList, ModuleName};
+use crate::kernel::packing::Config;
+use crate::package::rpmdb::FileDigest;
 
 const OTHER: Remedy = Remedy::ThenRebuild(
     "install vmlinuz and all modules from one build of the kernel (rpm -V shows changed files)",
 );
 
 /// The versions of symbols in the tree.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct SymbolVersions {
     /// The modules that were read, each with the CRCs of the symbols that it imports. Paths are relative to the kernel's
     /// directory.
     pub modules: Vec<(Vec<u8>, Crcs)>,
-    /// The path of the kernel's `symvers` file (relative to the root), and the CRCs in it of the symbols that a module in
-    /// [`modules`](Self::modules) imports. `None` if the tree has no such file; the reason if it cannot be read.
-    pub kernel: FileRead<(String, Crcs)>,
+    /// The kernel's list; `None` if the tree has none that can be read.
+    pub kernel: Option<Exports>,
     /// Whether nothing was read because [`is_one_build`] returned true.
     pub is_one_build: bool,
+    /// Whether the modules exceed a limit, so that they were not all read.
+    pub is_too_large: bool,
 }
 
-impl Default for SymbolVersions {
-    fn default() -> Self {
-        Self {
-            modules: Vec::new(),
-            kernel: Ok(None),
-            is_one_build: false,
-        }
-    }
+/// The list of exported symbols of the kernel's build.
+#[derive(Debug)]
+pub struct Exports {
+    /// The path of the list, relative to the root.
+    pub path: String,
+    /// The symbols that a module in [`SymbolVersions::modules`] imports.
+    pub symbols: BTreeMap<Vec<u8>, Export>,
 }
 
 /// Returns the tree's modules that a root may need and that the initramfs contains: drivers of disks, file systems,
@@ -90,7 +92,11 @@ pub fn is_one_build(kver: &Kver, tree: &TreeFacts, modules: &[Vec<u8>]) -> bool 
         let is_changed = files.modules.iter().any(|it| it.path == *path);
         let path = format!("{dir}/{}", show(path));
         let mut owners = rpmdb.owners_of(&path);
-        let is_owned = owners.any(|(it, file)| it.build == core.build && file.digest.is_some());
+        let is_owned = owners.any(|(it, file)| {
+            let digest = file.digest.as_ref();
+            let is_compared = digest.is_some_and(|it| it.algorithm == FileDigest::SHA256);
+            it.build == core.build && is_compared && !file.is_ghost
+        });
         is_owned && !is_changed
     };
     is_packaged && files.unread.is_none() && modules.iter().all(is_of_build)
@@ -99,16 +105,19 @@ pub fn is_one_build(kver: &Kver, tree: &TreeFacts, modules: &[Vec<u8>]) -> bool 
 pub fn versions(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let tree = subject.tree()?;
     subject.inventory()?;
-    if tree.symbols.is_one_build {
+    let symbols = &tree.symbols;
+    if symbols.is_one_build {
         return Ok(Vec::new());
     }
-    let has_none = || tree.symbols.modules.iter().all(|(_, crcs)| crcs.is_empty());
-    let is_off = subject.config().is_some_and(|it| !it.is_on(OPTION));
-    if is_off || has_none() {
+    if !compares_versions(tree) || symbols.modules.iter().all(|(_, crcs)| crcs.is_empty()) {
         let why = "the kernel was built without versions of symbols".to_owned();
         return Err(Answer::NotApplicable(why));
     }
-    let known = Known::of(&tree.symbols)?;
+    if symbols.is_too_large {
+        let why = "the modules that a root may need are too large".to_owned();
+        return Err(Answer::CouldNotRun(why));
+    }
+    let known = Known::of(tree);
     // The check `kernel-files` reports a module of another kernel that replaced the package's.
     let is_reported = |path: &[u8]| {
         let mut others = tree.kernel_files.modules.iter();
@@ -117,49 +126,63 @@ pub fn versions(subject: &Subject) -> Result<Vec<Finding>, Answer> {
             it.path == path && of_other.is_some_and(|it| it != subject.kver.as_str().as_bytes())
         })
     };
-    let modules = tree.symbols.modules.iter();
-    let findings = modules
-        .filter(|(path, _)| !is_reported(path))
-        .filter_map(|(path, crcs)| {
-            let wrong = |(symbol, crc): (&Vec<u8>, &u32)| known.why_wrong(symbol, *crc);
-            let mut wrong = crcs.iter().filter_map(wrong);
-            let (found, expected) = wrong.next()?;
-            let found = match wrong.count() {
-                0 => found,
-                more => format!("{found}, and {more} more that differ"),
-            };
-            let path = format!("{}/{}", subject.kver.dir(), show(path));
-            Some(Finding::new(path, found, expected, OTHER))
-        });
+    let modules = symbols.modules.iter();
+    let modules = modules.filter(|(path, _)| !is_reported(path));
+    let findings = modules.filter_map(|(path, crcs)| {
+        let is_own = !is_foreign(path, known.order);
+        let wrong = |(symbol, crc): (&Vec<u8>, &u32)| known.why_wrong(symbol, *crc, is_own);
+        let mut wrong = crcs.iter().filter_map(wrong);
+        let (found, expected) = wrong.next()?;
+        let found = match wrong.count() {
+            0 => found,
+            more => format!("{found}, and {more} more that differ"),
+        };
+        let path = format!("{}/{}", subject.kver.dir(), show(path));
+        Some(Finding::new(path, found, expected, OTHER))
+    });
     Ok(listed(findings.collect()))
 }
 
-/// The option of the kernel's configuration with which it compares CRCs.
-const OPTION: &str = "CONFIG_MODVERSIONS";
+/// Returns whether the kernel compares CRCs, as far as its configuration is known.
+pub fn compares_versions(tree: &TreeFacts) -> bool {
+    let config = tree.config.as_ref().ok().and_then(Option::as_ref);
+    config.is_none_or(|text| Config(text).is_on("CONFIG_MODVERSIONS"))
+}
+
+/// The symbol that every module imports from the kernel itself.
+const LAYOUT: &[u8] = b"module_layout";
 
 /// The known CRCs.
 struct Known<'a> {
-    /// The path of the kernel's `symvers` file, and the CRCs in it.
-    exported: Option<&'a (String, Crcs)>,
-    /// For each symbol the CRC in most modules, and the number of these modules.
+    /// The tree's `modules.order`, which lists the kernel's own modules.
+    order: Option<&'a ModuleList>,
+    exports: Option<&'a Exports>,
+    /// For each symbol the CRC in most of the kernel's own modules, and the number of these modules.
     common: BTreeMap<&'a [u8], (u32, usize)>,
 }
 
 impl<'a> Known<'a> {
-    fn of(symbols: &'a SymbolVersions) -> Result<Self, Answer> {
-        let exported = symbols.kernel.as_ref();
-        let exported = exported.map_err(|why| Answer::CouldNotRun(why.clone()))?;
-        let exported = exported.as_ref();
-        let common = common(symbols);
-        Ok(Self { exported, common })
+    fn of(tree: &'a TreeFacts) -> Self {
+        let order = tree.lists.order.as_ref().ok().and_then(Option::as_ref);
+        Self {
+            order,
+            exports: tree.symbols.kernel.as_ref(),
+            common: common(&tree.symbols, order),
+        }
     }
 
-    /// Returns the texts of a finding if the symbol has another CRC. A symbol whose CRC is not known is ignored.
-    fn why_wrong(&self, symbol: &[u8], crc: u32) -> Option<(String, String)> {
-        let exported = self.exported;
-        let exported = exported.and_then(|(path, crcs)| Some((*crcs.get(symbol)?, path)));
-        let (expected, place) = match exported {
-            Some((expected, path)) => (expected, format!("in {path}")),
+    /// Returns the texts of a finding if the symbol has another CRC. A symbol whose CRC is not known is ignored. An
+    /// out-of-tree module (`is_own` is false) can import a symbol of another out-of-tree module that replaces one of the
+    /// kernel's, as the drivers of a network card do, so only symbols that the kernel itself exports are compared.
+    fn why_wrong(&self, symbol: &[u8], crc: u32, is_own: bool) -> Option<(String, String)> {
+        let exports = self.exports;
+        let export = exports.and_then(|it| Some((it.symbols.get(symbol)?, &it.path)));
+        let is_of_kernel = symbol == LAYOUT || export.is_some_and(|(it, _)| it.is_of_kernel);
+        if !is_own && !is_of_kernel {
+            return None;
+        }
+        let (expected, place) = match export {
+            Some((export, path)) => (export.crc, format!("in {path}")),
             None => {
                 let (expected, count) = self.common.get(symbol)?;
                 (*expected, format!("in {count} other modules"))
@@ -173,11 +196,16 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Returns, for each symbol, the CRC that more than half of the modules with this symbol have, if there is one and at
-/// least two modules have it.
-fn common(symbols: &SymbolVersions) -> BTreeMap<&[u8], (u32, usize)> {
+/// Returns, for each symbol, the CRC that more than half of the kernel's own modules with this symbol have, if there is
+/// one and at least two modules have it.
+fn common<'a>(
+    symbols: &'a SymbolVersions,
+    order: Option<&ModuleList>,
+) -> BTreeMap<&'a [u8], (u32, usize)> {
     let mut counts = BTreeMap::<&[u8], BTreeMap<u32, usize>>::new();
-    for (symbol, crc) in symbols.modules.iter().flat_map(|(_, crcs)| crcs) {
+    let own = symbols.modules.iter();
+    let own = own.filter(|(path, _)| !is_foreign(path, order));
+    for (symbol, crc) in own.flat_map(|(_, crcs)| crcs) {
         *counts.entry(symbol).or_default().entry(*crc).or_default() += 1;
     }
     let most = counts.into_iter().filter_map(|(symbol, crcs)| {
@@ -193,7 +221,6 @@ mod tests {
     use super::super::testing::{Bench, K, core, module_path, owner, rpmdb};
     use super::super::{ModuleState, OtherModule};
     use super::*;
-    use crate::package::rpmdb::FileDigest;
 
     const ON: &str = "CONFIG_MODVERSIONS=y\n";
 
@@ -206,10 +233,16 @@ mod tests {
 
     fn found(kernel: &[(&str, u32)], modules: &[(Vec<u8>, Crcs)]) -> Vec<String> {
         Bench::good().findings_with("module-versions", |tree| {
-            let (_, crcs) = module("", kernel);
+            let symbols = kernel.iter().map(|(name, crc)| {
+                let (crc, is_of_kernel) = (*crc, !name.starts_with("of_module"));
+                (name.as_bytes().to_vec(), Export { crc, is_of_kernel })
+            });
+            let symbols = symbols.collect();
             tree.config = Ok(Some(ON.to_owned()));
+            tree.lists.order = Ok(None);
             tree.symbols.modules = modules.to_vec();
-            tree.symbols.kernel = Ok((!kernel.is_empty()).then_some(("symvers".into(), crcs)));
+            let path = "symvers".to_owned();
+            tree.symbols.kernel = (!kernel.is_empty()).then_some(Exports { path, symbols });
         })
     }
 
@@ -244,6 +277,29 @@ mod tests {
         for undecided in [vec![1], vec![1, 2], vec![1, 1, 2, 2], vec![1, 1, 1]] {
             assert_eq!(of(&undecided), [""; 0], "{undecided:?}");
         }
+    }
+
+    /// The drivers of a network card replace nvme-core and nvme, whose CRCs are not those of the kernel's own.
+    #[test]
+    fn modules_that_replace_others_of_the_kernel() {
+        let kernel = [("module_layout", 1), ("of_module_nvme", 2)];
+        let extra = |layout| {
+            module(
+                "extra/nvme.ko",
+                &[("module_layout", layout), ("of_module_nvme", 3)],
+            )
+        };
+        assert_eq!(found(&kernel, &[extra(1)]), [""; 0]);
+        assert_eq!(found(&kernel, &[extra(7)]).len(), 1);
+        let own = || module("a.ko", &[("module_layout", 1), ("of_module_nvme", 3)]);
+        assert_eq!(found(&kernel, &[own()]).len(), 1);
+        // Without a list, only the kernel's own modules count.
+        let own = || module("a.ko", &[("module_layout", 1), ("nvme", 2)]);
+        let other = || module("extra/nvme.ko", &[("module_layout", 1), ("nvme", 3)]);
+        assert_eq!(
+            found(&[], &[own(), own(), other(), other(), other()]),
+            [""; 0]
+        );
     }
 
     #[test]
@@ -320,7 +376,7 @@ mod tests {
         bench.change = |tree| {
             tree.config = Ok(Some(ON.to_owned()));
             tree.symbols.modules = vec![module("a.ko", &[("printk", 1)])];
-            tree.symbols.kernel = Err("reading symvers.xz: damaged".to_owned());
+            tree.symbols.is_too_large = true;
         };
         let answer = bench.answer("module-versions");
         assert!(matches!(answer, Answer::CouldNotRun(_)), "{answer:?}");

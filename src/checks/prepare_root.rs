@@ -4,7 +4,8 @@
 
 use crate::boot::{KeyFile, KeyFileError};
 
-/// The files, relative to the root. A key of the later file overrides that of the earlier one.
+/// The files, relative to the root. ostree parses both, but `g_key_file_load_from_data` clears what it has read before,
+/// so only the later file counts.
 pub(super) const PLACES: [&str; 2] = [
     "usr/lib/ostree/prepare-root.conf",
     "etc/ostree/prepare-root.conf",
@@ -32,7 +33,7 @@ pub(super) enum Composefs {
     On,
 }
 
-/// The merged settings.
+/// The settings.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct PrepareRoot {
     /// The value of `composefs.enabled`; the default if it is unknown.
@@ -49,7 +50,7 @@ impl PrepareRoot {
     /// Reads the files in [`PLACES`]. `data` returns the content of a file by its path.
     pub(super) fn read<'a>(data: impl Fn(&str) -> Option<&'a [u8]>) -> Self {
         let mut conf = Self::default();
-        let mut files: Vec<(&'static str, KeyFile)> = Vec::new();
+        let mut last = (PLACES[0], KeyFile::default());
         for (path, text) in PLACES.iter().filter_map(|path| Some((*path, data(path)?))) {
             let mut file = KeyFile::default();
             // Only this parser limits the number of lines; ostree does not.
@@ -59,13 +60,10 @@ impl PrepareRoot {
                 conf.wrong
                     .push((path, why.to_string(), "a key file that GLib can parse"));
             }
-            files.push((path, file));
+            last = (path, file);
         }
-        // The value of a key, and the last file that has the key.
-        let get = |group: &str, key: &str| {
-            let mut files = files.iter().rev();
-            files.find_map(|(path, file)| Some((file.get(group, key)?, *path)))
-        };
+        let (path, file) = &last;
+        let get = |group: &str, key: &str| Some((file.get(group, key)?, *path));
         let enabled = get("composefs", "enabled");
         conf.composefs = match enabled {
             None | Some(("no" | "false" | "0", _)) => Composefs::Off,
@@ -121,11 +119,24 @@ mod tests {
     fn a_wrong_value_has_its_file() {
         let wrong = "[composefs]\nenabled=perhaps\n";
         let other = "[sysroot]\nreadonly=true\n";
-        for (vendor, etc, at) in [(wrong, other, 0), (other, wrong, 1), (wrong, wrong, 1)] {
-            let conf = read(vendor, Some(etc));
+        for (vendor, etc, at) in [
+            (wrong, None, 0),
+            (other, Some(wrong), 1),
+            (wrong, Some(wrong), 1),
+            ("[x\n", Some(other), 0),
+        ] {
+            let conf = read(vendor, etc);
             assert_eq!(conf.wrong.len(), 1, "{conf:?}");
             assert_eq!(conf.wrong[0].0, PLACES[at], "{conf:?}");
         }
+        // The later file replaces the earlier one.
+        assert_eq!(read(wrong, Some(other)).wrong, []);
+        let transient = "[root]\ntransient=true\n";
+        let conf = read("[composefs]\nenabled=yes\n", Some(transient));
+        assert_eq!(
+            conf.wrong[0].1,
+            "root.transient=true without composefs.enabled"
+        );
     }
 
     #[test]
@@ -148,7 +159,7 @@ mod tests {
             (
                 "[composefs]\nenabled=yes\n",
                 Some("[sysroot]\nreadonly=true\n"),
-                Composefs::On,
+                Composefs::Off,
             ),
             ("", Some("[composefs]\nenabled=verity\n"), Composefs::On),
         ] {

@@ -32,7 +32,7 @@ pub use packed::{
     MAX_UNPACKED, pack, signed_parts, signer, unpack, with_signature, without_signature,
 };
 pub use parameter::{Parameter, may_be_refused, refused};
-pub use versions::{Crcs, exported, imported};
+pub use versions::{Crcs, Export, exported, imported};
 
 /// Upper bound of the length of a line (bytes); a longer line is an error. The longest lines that depmod writes have a
 /// few thousand bytes.

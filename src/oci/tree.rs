@@ -104,7 +104,12 @@ pub struct LayerTree {
     /// The inodes of the current layer's entries that layers above hide, by path; without directories. Hard links of
     /// the layer can lead to them.
     hidden: HashMap<Vec<u8>, u32>,
+    /// The links of the layers above that wait, by their target.
     waiting: HashMap<Vec<u8>, Vec<Waiting>>,
+    /// The links of this layer that wait, by the last target of a chain of links.
+    waiting_here: HashMap<Vec<u8>, Vec<Waiting>>,
+    /// The targets of the links of this layer that wait, by their paths.
+    targets: HashMap<Vec<u8>, Vec<u8>>,
     links: u32,
 }
 
@@ -123,6 +128,8 @@ impl LayerTree {
             layer: 0,
             hidden: HashMap::new(),
             waiting: HashMap::new(),
+            waiting_here: HashMap::new(),
+            targets: HashMap::new(),
             links: 0,
         };
         tree.directory(true);
@@ -143,6 +150,10 @@ impl LayerTree {
             value: self.limits.layers as u64,
         })?;
         self.hidden.clear();
+        self.targets.clear();
+        for (target, links) in std::mem::take(&mut self.waiting_here) {
+            self.waiting.entry(target).or_default().extend(links);
+        }
         Ok(())
     }
 
@@ -199,7 +210,8 @@ impl LayerTree {
     /// When no layer has the target of a visible hard link.
     pub fn finish(&mut self) -> Result<(), OciError> {
         self.hidden = HashMap::new();
-        for (target, waiting) in std::mem::take(&mut self.waiting) {
+        let here = std::mem::take(&mut self.waiting_here);
+        for (target, waiting) in std::mem::take(&mut self.waiting).into_iter().chain(here) {
             for link in waiting {
                 let is_pending = |(node, number): (NodeId, u32)| {
                     self.nodes[node as usize].state == NodeState::Pending(number)

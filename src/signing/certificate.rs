@@ -163,12 +163,14 @@ impl Certificate {
                 .is_ok()
     }
 
-    /// Returns whether the certificate may issue others: its basicConstraints say so or, if it has none, its keyUsage. A
-    /// certificate without extensions may, too (`X509_check_ca` of OpenSSL, which firmware uses).
+    /// Returns whether the certificate may issue others: its basicConstraints and its keyUsage allow it, as far as it has
+    /// them. A certificate without extensions may, too (`X509_check_ca` of OpenSSL, which firmware uses).
     fn is_authority(&self) -> bool {
         let own = &self.x509.tbs_certificate;
         match (own.get::<BasicConstraints>(), own.get::<KeyUsage>()) {
-            (Ok(Some((_, constraints))), _) => constraints.ca,
+            (Ok(Some((_, constraints))), Ok(usage)) => {
+                constraints.ca && usage.is_none_or(|(_, usage)| usage.key_cert_sign())
+            }
             (Ok(None), Ok(Some((_, usage)))) => usage.key_cert_sign(),
             (Ok(None), Ok(None)) => own.extensions.is_none(),
             (Err(_), _) | (_, Err(_)) => false,

@@ -44,17 +44,27 @@ pub fn imported(file: &[u8]) -> Result<Crcs, ElfError> {
     Ok(crcs.collect())
 }
 
-/// Returns the CRCs of the symbols in `wanted` that `symvers` lists. This file of the kernel's build has a line for each
-/// symbol that the kernel or one of its modules exports: the CRC, the symbol, and other fields, separated by tabs. Other
-/// lines are ignored.
-pub fn exported(symvers: &[u8], wanted: impl Fn(&[u8]) -> bool) -> Crcs {
+/// A symbol in the list of the kernel's build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Export {
+    /// The CRC.
+    pub crc: u32,
+    /// Whether the kernel itself exports the symbol, not one of its modules.
+    pub is_of_kernel: bool,
+}
+
+/// Returns the symbols in `wanted` that `symvers` lists. This file of the kernel's build has a line for each symbol that
+/// the kernel or one of its modules exports: the CRC, the symbol, `vmlinux` or the module, and other fields, separated by
+/// tabs. Other lines are ignored.
+pub fn exported(symvers: &[u8], wanted: impl Fn(&[u8]) -> bool) -> BTreeMap<Vec<u8>, Export> {
     let lines = symvers.split(|&byte| byte == b'\n');
     let parsed = lines.filter_map(|line| {
         let mut fields = line.split(|&byte| byte == b'\t');
         let crc = fields.next()?.strip_prefix(b"0x")?;
         let symbol = fields.next().filter(|symbol| wanted(symbol))?;
         let crc = u32::from_str_radix(std::str::from_utf8(crc).ok()?, 16).ok()?;
-        Some((symbol.to_vec(), crc))
+        let is_of_kernel = fields.next() == Some(b"vmlinux");
+        Some((symbol.to_vec(), Export { crc, is_of_kernel }))
     });
     parsed.collect()
 }
@@ -112,8 +122,13 @@ mod tests {
 
     #[test]
     fn the_symbols_of_the_kernel() {
-        let text = b"0x0000000a\tmodule_layout\tvmlinux\tEXPORT_SYMBOL\t\n0x2\tother\nno line\n0x\tempty\n0xfffffffff\tlong\n0x3";
+        let text = b"0x0000000a\tmodule_layout\tvmlinux\tEXPORT_SYMBOL\t\n0x2\tother\nno line\n0x\tempty\n0xfffffffff\tlong\n0x3\n0xb\tnvme_init_ctrl\tdrivers/nvme/host/nvme-core\tEXPORT_SYMBOL_GPL\t";
         let found = exported(text, |name| name != b"other");
-        assert_eq!(found, Crcs::from([(b"module_layout".to_vec(), 10)]));
+        let export = |crc, is_of_kernel| Export { crc, is_of_kernel };
+        let expected = [
+            (b"module_layout".to_vec(), export(10, true)),
+            (b"nvme_init_ctrl".to_vec(), export(11, false)),
+        ];
+        assert_eq!(found, BTreeMap::from(expected));
     }
 }

@@ -3,6 +3,9 @@
 
 use super::{LayerEntry, LayerTree, NodeId, NodeKind, NodeState, Placed, Waiting};
 
+/// Upper bound of the links from a link to its last target that are followed at once. A longer chain takes several steps.
+const CHAIN_MAX: usize = 64;
+
 impl LayerTree {
     /// Makes `node` another name of a hard link's target, or records that `node` waits for the target.
     pub(super) fn link(&mut self, node: NodeId, entry: &LayerEntry) -> Placed {
@@ -26,14 +29,36 @@ impl LayerTree {
         }
     }
 
-    /// Records that a link waits for its target.
+    /// Records that a link waits for its target or, if the target is a link of this layer that waits, for the target of
+    /// that link. The links of this layer that wait for this link then wait for the same target.
     fn wait(&mut self, node: Option<(NodeId, u32)>, entry: &LayerEntry) {
-        let waiting = self.waiting.entry(entry.target.clone()).or_default();
-        waiting.push(Waiting {
+        let mut target = &entry.target;
+        for _ in 0..CHAIN_MAX {
+            match self.targets.get(target) {
+                Some(next) => target = next,
+                None => break,
+            }
+        }
+        let target = target.clone();
+        let mut links = self.waiting_here.remove(&entry.path).unwrap_or_default();
+        links.push(Waiting {
             node,
             path: entry.path.clone(),
             layer: self.layer,
         });
+        let waiting = self.waiting_here.entry(target.clone()).or_default();
+        // The shorter list is moved, so that long chains take little time.
+        if waiting.len() < links.len() {
+            std::mem::swap(waiting, &mut links);
+        }
+        waiting.extend(links);
+        self.targets.insert(entry.path.clone(), target);
+    }
+
+    fn take_waiting(&mut self, path: &[u8]) -> Vec<Waiting> {
+        let mut links = self.waiting.remove(path).unwrap_or_default();
+        links.extend(self.waiting_here.remove(path).unwrap_or_default());
+        links
     }
 
     /// Returns the inode of the current layer's entry at `path`, even if a layer above hides the entry; `None` for a
@@ -89,10 +114,10 @@ impl LayerTree {
     pub(super) fn resolve_waiting(&mut self, path: &[u8], inode: u32) -> Vec<Vec<u8>> {
         let mut names = Vec::new();
         // A layer can have a chain of links of any length, so this does not recurse.
-        let mut todo = self.waiting.remove(path).unwrap_or_default();
+        let mut todo = self.take_waiting(path);
         while let Some(link) = todo.pop() {
             let Some((node, number)) = link.node else {
-                todo.extend(self.waiting.remove(&link.path).unwrap_or_default());
+                todo.extend(self.take_waiting(&link.path));
                 if link.layer == self.layer {
                     self.hidden.insert(link.path, inode);
                 }
@@ -102,7 +127,7 @@ impl LayerTree {
             if node.state == NodeState::Pending(number) {
                 node.state = NodeState::Is(inode);
                 // Links to this link wait, too.
-                todo.extend(self.waiting.remove(&link.path).unwrap_or_default());
+                todo.extend(self.take_waiting(&link.path));
                 names.push(link.path);
             }
         }

@@ -116,10 +116,29 @@ fn layers_are_merged_as_overlayfs_does() {
 
 #[test]
 fn a_long_chain_of_hard_links() {
-    let links = (1..100_000).map(|it| format!("h a{it} a{}, ", it - 1));
-    let chain = links.collect::<String>() + "f a0";
-    let tree = merge(&[&chain]).unwrap();
-    assert_eq!(tree.children(LayerTree::ROOT).count(), 100_000);
+    let links: Vec<_> = (1..100_000)
+        .map(|it| format!("h a{it} a{}", it - 1))
+        .collect();
+    let reversed: Vec<_> = links.iter().rev().cloned().collect();
+    for links in [links, reversed] {
+        let chain = links.join(", ") + ", f a0";
+        let tree = merge(&[&chain]).unwrap();
+        assert_eq!(tree.children(LayerTree::ROOT).count(), 100_000);
+    }
+}
+
+#[test]
+fn a_link_to_a_link_of_its_layer_leads_to_the_same_file() {
+    for layers in [
+        ["f b", "h b c, h x b", "f b, f c"],
+        ["f b", "h x b, h b c", "f b, f c"],
+        ["", "h x b, h b c", "f b, f c"],
+    ] {
+        let tree = merge(&layers).unwrap();
+        let node = tree.child(LayerTree::ROOT, b"x").unwrap();
+        let inode = tree.inode(tree.inode_of(node).unwrap());
+        assert_eq!((inode.layer, inode.entry), (2, 1), "{layers:?}");
+    }
 }
 
 #[test]

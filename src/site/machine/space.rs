@@ -90,7 +90,10 @@ fn is_pinned(root: &Root, name: &Name) -> Result<bool> {
     let mut file = KeyFile::default();
     // ostree refuses an origin that is not a key file.
     let _ = file.add(&origin.unwrap_or_default());
-    Ok(file.get("libostree-transient", "pinned") == Some("true"))
+    Ok(matches!(
+        file.get("libostree-transient", "pinned"),
+        Some("true" | "1")
+    ))
 }
 
 /// Returns whether the running system's ostree frees space before it writes. `true` if no system is running, or if

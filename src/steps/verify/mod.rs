@@ -165,7 +165,7 @@ pub fn look(
             tree.parameters = around::parameters(root, &modules);
             let modules = checks::modules_for_root(kver, &tree, inventory, &options.wanted.drivers);
             tree.symbols.is_one_build = checks::is_one_build(kver, &tree, &modules);
-            if !tree.symbols.is_one_build {
+            if !tree.symbols.is_one_build && checks::compares_versions(&tree) {
                 tree.symbols = symbols::read(root, kver, &modules);
             }
         }

@@ -6,17 +6,24 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::checks::SymbolVersions;
+use crate::checks::{Exports, SymbolVersions};
 use crate::kernel::MODULES;
 use crate::kernel::kver::Kver;
-use crate::kernel::modules::{Crcs, MAX_UNPACKED, exported, imported, unpack};
+use crate::kernel::modules::{MAX_UNPACKED, exported, imported, unpack};
 use crate::sys::root::Root;
 
 /// The names under which distributions install the list of exported symbols of the kernel's build.
 const SYMVERS: [&str; 4] = ["symvers.xz", "symvers.gz", "symvers.zst", "symvers"];
 
+/// Upper bound of the unpacked modules together (bytes). The modules that a root may need have about 10 MiB.
+const UNPACKED_MAX: usize = 256 << 20;
+
+/// Upper bound of the names of all imported symbols together (bytes); the same modules import names of 0.1 MiB.
+const NAMES_MAX: usize = 4 << 20;
+
 /// Reads the versions of the symbols that `modules` import, whose paths are relative to the kernel's directory, and the
-/// kernel's own versions of these symbols. A module that cannot be read is left out: other checks report it.
+/// kernel's own versions of these symbols. A module that cannot be read is left out: other checks report it. So is an
+/// unreadable list of the kernel, since the boot does not need it.
 pub(super) fn read(root: &Root, kver: &Kver, modules: &[Vec<u8>]) -> SymbolVersions {
     let dir = Path::new(MODULES).join(kver.as_str());
     let place = |path: &[u8]| dir.join(OsStr::from_bytes(path));
@@ -26,38 +33,37 @@ pub(super) fn read(root: &Root, kver: &Kver, modules: &[Vec<u8>]) -> SymbolVersi
     let _ = root.load(&files.collect::<Vec<_>>());
     let mut buffer = Vec::new();
     let mut symbols = SymbolVersions::default();
+    let (mut unpacked, mut names) = (0, 0);
     for path in modules {
         if let Ok(Some(file)) = root.read(place(path), MAX_UNPACKED)
             && unpack(path, file.as_slice(), &mut buffer).is_ok()
             && let Ok(crcs) = imported(&buffer)
         {
+            // The map needs about 64 bytes in addition to each name.
+            names += crcs.keys().map(|name| name.len() + 64).sum::<usize>();
             symbols.modules.push((path.clone(), crcs));
+        }
+        unpacked += buffer.len();
+        symbols.is_too_large = unpacked > UNPACKED_MAX || names > NAMES_MAX;
+        if symbols.is_too_large {
+            return symbols;
         }
     }
     let all = symbols.modules.iter().flat_map(|(_, crcs)| crcs.keys());
     let wanted: HashSet<_> = all.map(Vec::as_slice).collect();
     if !wanted.is_empty() {
-        let found = lists.iter().find_map(|path| kernel(root, path, &wanted));
-        symbols.kernel = found.transpose();
+        symbols.kernel = lists.iter().find_map(|path| kernel(root, path, &wanted));
     }
     symbols
 }
 
-/// Reads the CRCs of the `wanted` symbols in the `symvers` file at `path`; `None` if the file does not exist.
-fn kernel(
-    root: &Root,
-    path: &Path,
-    wanted: &HashSet<&[u8]>,
-) -> Option<Result<(String, Crcs), String>> {
-    let file = root.read(path, MAX_UNPACKED).transpose()?;
-    let read = || {
-        let file = file.map_err(|error| error.to_string())?;
-        let mut text = Vec::new();
-        let name = path.as_os_str().as_bytes();
-        unpack(name, file.as_slice(), &mut text)
-            .map_err(|error| format!("decompressing /{}: {error}", path.display()))?;
-        let crcs = exported(&text, |symbol| wanted.contains(symbol));
-        Ok((path.display().to_string(), crcs))
-    };
-    Some(read())
+/// Reads the `wanted` symbols in the `symvers` file at `path`; `None` if the file does not exist or cannot be read.
+fn kernel(root: &Root, path: &Path, wanted: &HashSet<&[u8]>) -> Option<Exports> {
+    let file = root.read(path, MAX_UNPACKED).ok()??;
+    let mut text = Vec::new();
+    unpack(path.as_os_str().as_bytes(), file.as_slice(), &mut text).ok()?;
+    Some(Exports {
+        path: path.display().to_string(),
+        symbols: exported(&text, |symbol| wanted.contains(symbol)),
+    })
 }

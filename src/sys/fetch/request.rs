@@ -357,14 +357,17 @@ fn join(base: &str, location: &str) -> String {
     if scheme.is_some_and(|scheme| !scheme.contains(['/', '?', '#'])) {
         return location.to_owned();
     }
-    let base = base.split(['?', '#']).next().unwrap_or_default();
+    let whole = base.split('#').next().unwrap_or_default();
+    let base = whole.split('?').next().unwrap_or_default();
     let start = base.find("://").map_or(0, |at| at + 3);
     let host_end = base[start..].find('/').map_or(base.len(), |at| start + at);
     if location.starts_with("//") {
         format!("{}{location}", &base[..start - 2])
     } else if location.starts_with('/') {
         format!("{}{location}", &base[..host_end])
-    } else if location.is_empty() || location.starts_with(['?', '#']) {
+    } else if location.is_empty() || location.starts_with('#') {
+        format!("{whole}{location}")
+    } else if location.starts_with('?') {
         format!("{base}{location}")
     } else {
         let dir = base[host_end..]
@@ -403,6 +406,7 @@ mod tests {
             ("/x?y=http://z", "http://host:1/x?y=http://z"),
             ("x", "http://host:1/a/x"),
             ("?x", "http://host:1/a/b?x"),
+            ("#x", "http://host:1/a/b?c=/d#x"),
         ] {
             assert_eq!(join("http://host:1/a/b?c=/d", location), expected);
         }
