@@ -55,7 +55,7 @@ pub use finding::{Answer, Finding, Severity};
 use finding::{listed, show};
 pub use initramfs::drivers::DRIVER_CHECK;
 pub use initramfs::intent::{COPIED_DIRS, copies};
-pub use initramfs::sources::AlteredElf;
+pub use initramfs::sources::{Alteration, AlteredElf};
 pub use kernel::files::{InnerKernel, KernelFiles, ModuleState, OtherModule, VmlinuzState};
 pub use kernel::hmac::{Hmac, is_read as reads_hmac};
 pub use kernel::signer::SignerFacts;

@@ -140,8 +140,9 @@ pub struct TreeFacts {
     pub kernel_arguments: Vec<(String, String)>,
     /// The parameters of the modules that [`with_options`](super::with_options) returns.
     pub parameters: ModuleParameters,
-    /// The programs and libraries that the initramfs has copies of, and that differ from their packages.
-    pub altered: Vec<AlteredElf>,
+    /// The programs and libraries that the initramfs has copies of, and that differ from their packages; `None` if the
+    /// rpmdb has no digests of programs.
+    pub altered: Option<Vec<AlteredElf>>,
     /// The versions of the symbols that the modules of [`modules_for_root`](super::modules_for_root) import.
     pub symbols: SymbolVersions,
     /// The contents of configuration files that dracut copies, by path: the paths that [`copies`](super::copies)

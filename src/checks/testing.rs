@@ -381,7 +381,7 @@ impl Bench {
             kernel_arguments: Vec::new(),
             parameters: Default::default(),
             symbols: Default::default(),
-            altered: vec![],
+            altered: None,
             files: BTreeMap::new(),
             dracut_modules: ["base", "ostree"].map(str::to_owned).into(),
             os_release: OsRelease::new("usr/lib/os-release", Ok("ID=fedora\n".into())),

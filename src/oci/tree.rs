@@ -9,6 +9,7 @@ mod links;
 
 use std::collections::{BTreeMap, HashMap};
 
+use self::links::WaitingLinks;
 use super::error::OciError;
 use super::limits::ImageLimits;
 use super::tar::{LayerEntry, Metadata, NodeKind};
@@ -69,16 +70,6 @@ struct LayerNode {
     children: Option<BTreeMap<Box<[u8]>, NodeId>>,
 }
 
-/// A hard link whose target has not been read yet.
-#[derive(Debug)]
-struct Waiting {
-    /// The link's node and the number of the link; `None` if a layer above hides the link.
-    node: Option<(NodeId, u32)>,
-    path: Vec<u8>,
-    /// The link's layer.
-    layer: u16,
-}
-
 /// The result of adding an entry.
 #[derive(Debug, Default)]
 pub struct Placed {
@@ -104,12 +95,7 @@ pub struct LayerTree {
     /// The inodes of the current layer's entries that layers above hide, by path; without directories. Hard links of
     /// the layer can lead to them.
     hidden: HashMap<Vec<u8>, u32>,
-    /// The links of the layers above that wait, by their target.
-    waiting: HashMap<Vec<u8>, Vec<Waiting>>,
-    /// The links of this layer that wait, by the last target of a chain of links.
-    waiting_here: HashMap<Vec<u8>, Vec<Waiting>>,
-    /// The targets of the links of this layer that wait, by their paths.
-    targets: HashMap<Vec<u8>, Vec<u8>>,
+    waiting: WaitingLinks,
     links: u32,
 }
 
@@ -127,9 +113,7 @@ impl LayerTree {
             name_bytes: 0,
             layer: 0,
             hidden: HashMap::new(),
-            waiting: HashMap::new(),
-            waiting_here: HashMap::new(),
-            targets: HashMap::new(),
+            waiting: WaitingLinks::default(),
             links: 0,
         };
         tree.directory(true);
@@ -150,10 +134,7 @@ impl LayerTree {
             value: self.limits.layers as u64,
         })?;
         self.hidden.clear();
-        self.targets.clear();
-        for (target, links) in std::mem::take(&mut self.waiting_here) {
-            self.waiting.entry(target).or_default().extend(links);
-        }
+        self.waiting.begin();
         Ok(())
     }
 
@@ -210,8 +191,8 @@ impl LayerTree {
     /// When no layer has the target of a visible hard link.
     pub fn finish(&mut self) -> Result<(), OciError> {
         self.hidden = HashMap::new();
-        let here = std::mem::take(&mut self.waiting_here);
-        for (target, waiting) in std::mem::take(&mut self.waiting).into_iter().chain(here) {
+        self.waiting.begin();
+        for (target, waiting) in std::mem::take(&mut self.waiting).above {
             for link in waiting {
                 let is_pending = |(node, number): (NodeId, u32)| {
                     self.nodes[node as usize].state == NodeState::Pending(number)

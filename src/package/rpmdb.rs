@@ -166,6 +166,11 @@ impl Rpmdb {
         self.owners_of(path).any(|(_, file)| !file.is_ghost)
     }
 
+    /// Returns whether any package names its ELF files.
+    pub fn has_elves(&self) -> bool {
+        !self.elves.is_empty()
+    }
+
     /// Returns the ELF files that packages have at a path (relative to the root), outside the directories of kernels.
     pub fn elves_at(&self, path: &str) -> &[PackagedElf] {
         let start = self.elves.partition_point(|it| *it.path < *path);
@@ -215,7 +220,8 @@ impl RpmdbReader {
     /// When the blob is damaged, or a limit is exceeded.
     pub fn take(&mut self, blob: &[u8]) -> Result<(), RpmdbError> {
         let record = Record::parse(blob)?;
-        let elves = elf::of_blob(blob, &record.nevra.to_string())?;
+        // A package whose list of ELF files cannot be read is kept without this list.
+        let elves = elf::of_blob(blob, &record.nevra.to_string()).unwrap_or_default();
         let sizes = elves.iter().map(PackagedElf::size_in_memory);
         self.kept += sizes.sum::<usize>();
         self.elves.extend(elves);

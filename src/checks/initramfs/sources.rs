@@ -2,8 +2,8 @@
 //! Checks that the tree's programs and libraries, from which dracut copied those of the initramfs, are as in their
 //! packages. If a file was damaged before dracut ran, the copy equals it, and no other check sees the damage.
 //!
-//! A file with the size of the package's file and other bytes is damaged: a page was lost. A file of another size was
-//! replaced on purpose, or it is truncated, which the check `initramfs-init` reports.
+//! A file with the build-id and the size of the package's file and with other bytes is damaged. A file with another
+//! build-id was replaced on purpose. The check `initramfs-init` reports truncated files.
 
 use crate::checks::{Answer, Finding, Remedy, Severity, Subject, listed, show};
 
@@ -16,31 +16,51 @@ pub struct AlteredElf {
     pub source: Vec<u8>,
     /// The NEVRA of the package.
     pub package: String,
-    /// Whether the size in bytes is that of the package's file.
-    pub has_size_of_package: bool,
+    /// The difference.
+    pub alteration: Alteration,
+}
+
+/// The difference between a file and its package's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alteration {
+    /// Another size.
+    Size,
+    /// The same size and another build-id.
+    Build,
+    /// The same size and other bytes; a build-id is not known.
+    Bytes,
+    /// The same size and build-id, and other bytes.
+    Damage,
 }
 
 pub fn sources(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     const RESTORE: Remedy = Remedy::ThenRebuild("reinstall the package");
     let tree = subject.tree()?;
     tree.rpmdb.packages()?;
+    let altered = tree
+        .altered
+        .as_ref()
+        .ok_or_else(|| Answer::NotApplicable("the rpmdb has no digests of programs".to_owned()))?;
     let graph = &subject.trace()?.graph;
-    let findings = tree.altered.iter().map(|altered| {
-        let place = show(&altered.source);
+    let findings = altered.iter().map(|altered| {
         let package = &altered.package;
-        if altered.has_size_of_package {
-            let found = "other bytes than its package's file, which has the same size";
-            let expected = format!("the file of {package}, which dracut copies");
-            let finding = Finding::new(place, found, expected, RESTORE);
-            if graph.has(&altered.path) {
-                finding
-            } else {
-                finding.only(Severity::Warning)
+        let found = match altered.alteration {
+            Alteration::Size => "a file of another size than its package's",
+            Alteration::Build => "another build than its package's file",
+            Alteration::Bytes => "other bytes than its package's file, which has the same size",
+            Alteration::Damage => {
+                "other bytes than its package's file, which has the same build-id"
             }
-        } else {
-            let expected = format!("the file of {package}, unless you replaced it on purpose");
-            let found = "another file than its package's";
-            Finding::new(place, found, expected, RESTORE).only(Severity::Note)
+        };
+        let expected = format!("the file of {package}, unless you replaced it on purpose");
+        let finding = Finding::new(show(&altered.source), found, expected, RESTORE);
+        let path = altered.path.as_slice();
+        let is_needed = graph.needs(path) || graph.opened_by(path).is_some();
+        match altered.alteration {
+            Alteration::Damage if is_needed => finding,
+            Alteration::Damage => finding.only(Severity::Warning),
+            Alteration::Bytes if graph.has(path) => finding.only(Severity::Warning),
+            _ => finding.only(Severity::Note),
         }
     });
     Ok(listed(findings.collect()))
@@ -52,25 +72,33 @@ mod tests {
     use crate::checks::testing::Bench;
 
     #[test]
-    fn the_size_tells_damage_from_another_build() {
+    fn the_build_id_tells_damage_from_another_build() {
         let bench = Bench::good();
-        let altered = |path: &str, has_size_of_package| AlteredElf {
+        let altered = |path: &str, alteration| AlteredElf {
             path: path.as_bytes().to_vec(),
             source: path.as_bytes().to_vec(),
             package: "systemd-257-1.x86_64".to_owned(),
-            has_size_of_package,
+            alteration,
         };
-        let found = bench.findings_with("initramfs-sources", |tree| {
-            tree.altered = vec![
-                altered("usr/lib/systemd/systemd", true),
-                altered("usr/lib/systemd/systemd", false),
-                altered("usr/bin/nothing-uses-it", true),
-            ];
-        });
-        let severities: Vec<_> = found
-            .iter()
-            .map(|it| it.split(' ').next().unwrap())
-            .collect();
-        assert_eq!(severities, ["fatal", "warning", "note"], "{found:?}");
+        const INIT: &str = "usr/lib/systemd/systemd";
+        for (path, alteration, expected) in [
+            (INIT, Alteration::Damage, "fatal"),
+            ("usr/bin/nothing-uses-it", Alteration::Damage, "warning"),
+            (INIT, Alteration::Bytes, "warning"),
+            ("usr/bin/nothing-uses-it", Alteration::Bytes, "note"),
+            (INIT, Alteration::Build, "note"),
+            (INIT, Alteration::Size, "note"),
+        ] {
+            let found = bench.findings_with("initramfs-sources", |tree| {
+                tree.altered = Some(vec![altered(path, alteration)]);
+            });
+            assert!(found[0].starts_with(expected), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn an_rpmdb_without_programs() {
+        let answer = Bench::good().answer("initramfs-sources");
+        assert!(matches!(answer, Answer::NotApplicable(_)), "{answer:?}");
     }
 }

@@ -1,10 +1,71 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Hard links. The target can be in the same layer or in a lower layer, and can be hidden by a layer above.
 
-use super::{LayerEntry, LayerTree, NodeId, NodeKind, NodeState, Placed, Waiting};
+use std::collections::HashMap;
+
+use super::{LayerEntry, LayerTree, NodeId, NodeKind, NodeState, Placed};
 
 /// Upper bound of the links from a link to its last target that are followed at once. A longer chain takes several steps.
 const CHAIN_MAX: usize = 64;
+
+/// A hard link whose target has not been read yet.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// The link's node and the number of the link; `None` if a layer above hides the link.
+    pub(super) node: Option<(NodeId, u32)>,
+    pub(super) path: Vec<u8>,
+    /// The link's layer.
+    layer: u16,
+}
+
+/// The hard links that wait for their targets.
+#[derive(Debug, Default)]
+pub(super) struct WaitingLinks {
+    /// The links of the layers above, by their targets.
+    pub(super) above: HashMap<Vec<u8>, Vec<Waiting>>,
+    /// The links of the current layer, by the last targets of chains of links.
+    here: HashMap<Vec<u8>, Vec<Waiting>>,
+    /// The last targets of the links of the current layer, by the paths of the links.
+    targets: HashMap<Vec<u8>, Vec<u8>>,
+}
+
+impl WaitingLinks {
+    /// Begins the next layer.
+    pub(super) fn begin(&mut self) {
+        self.targets.clear();
+        for (target, links) in std::mem::take(&mut self.here) {
+            self.above.entry(target).or_default().extend(links);
+        }
+    }
+
+    /// Adds a link with this target. If the target is a link of the current layer that waits, the link waits for the
+    /// target of that link. The links of the current layer that wait for this link then wait for the same target.
+    fn add(&mut self, link: Waiting, target: &Vec<u8>) {
+        let mut target = target;
+        for _ in 0..CHAIN_MAX {
+            match self.targets.get(target) {
+                Some(next) => target = next,
+                None => break,
+            }
+        }
+        let target = target.clone();
+        self.targets.insert(link.path.clone(), target.clone());
+        let mut links = self.here.remove(&link.path).unwrap_or_default();
+        links.push(link);
+        let waiting = self.here.entry(target).or_default();
+        // The shorter list is moved, so that long chains take little time.
+        if waiting.len() < links.len() {
+            std::mem::swap(waiting, &mut links);
+        }
+        waiting.extend(links);
+    }
+
+    fn take(&mut self, path: &[u8]) -> Vec<Waiting> {
+        let mut links = self.above.remove(path).unwrap_or_default();
+        links.extend(self.here.remove(path).unwrap_or_default());
+        links
+    }
+}
 
 impl LayerTree {
     /// Makes `node` another name of a hard link's target, or records that `node` waits for the target.
@@ -29,36 +90,14 @@ impl LayerTree {
         }
     }
 
-    /// Records that a link waits for its target or, if the target is a link of this layer that waits, for the target of
-    /// that link. The links of this layer that wait for this link then wait for the same target.
+    /// Records that a link waits for its target.
     fn wait(&mut self, node: Option<(NodeId, u32)>, entry: &LayerEntry) {
-        let mut target = &entry.target;
-        for _ in 0..CHAIN_MAX {
-            match self.targets.get(target) {
-                Some(next) => target = next,
-                None => break,
-            }
-        }
-        let target = target.clone();
-        let mut links = self.waiting_here.remove(&entry.path).unwrap_or_default();
-        links.push(Waiting {
+        let link = Waiting {
             node,
             path: entry.path.clone(),
             layer: self.layer,
-        });
-        let waiting = self.waiting_here.entry(target.clone()).or_default();
-        // The shorter list is moved, so that long chains take little time.
-        if waiting.len() < links.len() {
-            std::mem::swap(waiting, &mut links);
-        }
-        waiting.extend(links);
-        self.targets.insert(entry.path.clone(), target);
-    }
-
-    fn take_waiting(&mut self, path: &[u8]) -> Vec<Waiting> {
-        let mut links = self.waiting.remove(path).unwrap_or_default();
-        links.extend(self.waiting_here.remove(path).unwrap_or_default());
-        links
+        };
+        self.waiting.add(link, &entry.target);
     }
 
     /// Returns the inode of the current layer's entry at `path`, even if a layer above hides the entry; `None` for a
@@ -114,10 +153,10 @@ impl LayerTree {
     pub(super) fn resolve_waiting(&mut self, path: &[u8], inode: u32) -> Vec<Vec<u8>> {
         let mut names = Vec::new();
         // A layer can have a chain of links of any length, so this does not recurse.
-        let mut todo = self.take_waiting(path);
+        let mut todo = self.waiting.take(path);
         while let Some(link) = todo.pop() {
             let Some((node, number)) = link.node else {
-                todo.extend(self.take_waiting(&link.path));
+                todo.extend(self.waiting.take(&link.path));
                 if link.layer == self.layer {
                     self.hidden.insert(link.path, inode);
                 }
@@ -127,7 +166,7 @@ impl LayerTree {
             if node.state == NodeState::Pending(number) {
                 node.state = NodeState::Is(inode);
                 // Links to this link wait, too.
-                todo.extend(self.take_waiting(&link.path));
+                todo.extend(self.waiting.take(&link.path));
                 names.push(link.path);
             }
         }

@@ -50,11 +50,12 @@ impl Record {
     }
 }
 
-/// Returns the host and the time of the build.
+/// Returns the host and the time of the build; `None` also for a time that rpmbuild takes from the changelog (noon,
+/// `%use_source_date_epoch_as_buildtime`), since other builds have the same time.
 fn build(header: &Header) -> Result<Option<String>, RpmdbError> {
     let host = header.strings(tag::BUILDHOST)?.next().map(text);
     let time = header.numbers(tag::BUILDTIME)?.next();
-    let both = host.zip(time);
+    let both = host.zip(time.filter(|time| time % 86_400 != 43_200));
     Ok(both.map(|(host, time)| format!("{host} {time}")))
 }
 
@@ -80,6 +81,7 @@ pub(super) mod tag {
     pub const BASENAMES: u32 = 1117;
     pub const DIRNAMES: u32 = 1118;
     pub const FILECOLORS: u32 = 1140;
+    pub const LONGFILESIZES: u32 = 5008;
     pub const FILEDIGESTALGO: u32 = 5011;
     /// The tags of the names, the flags and the versions.
     pub const PROVIDES: [u32; 3] = [1047, 1112, 1113];
@@ -152,6 +154,17 @@ impl<'a> Header<'a> {
             None => (&[], 0),
         };
         Ok(data.split(|byte| *byte == 0).take(count))
+    }
+
+    /// Returns the numbers of a tag, as [`numbers`](Self::numbers) does, which can have 64 bits.
+    pub(super) fn longs(&self, tag: u32) -> Result<Box<dyn Iterator<Item = u64> + 'a>, RpmdbError> {
+        Ok(match self.entry(tag) {
+            Some(entry) if entry.kind == 5 => {
+                let longs = entry.data.chunks_exact(8).take(entry.count);
+                Box::new(longs.map(|it| it.iter().fold(0, |all, byte| all << 8 | u64::from(*byte))))
+            }
+            _ => Box::new(self.numbers(tag)?.map(u64::from)),
+        })
     }
 
     /// Returns the numbers of a tag; no numbers if the tag is missing.

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The programs and libraries of packages: the ELF files outside the directories of kernels.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::blob::{GHOST, Header, filed, is_installed, is_kept, tag};
 use super::{FILES_MAX, FileDigest, RpmdbError};
+
+/// The directory of links with which packages name the build-ids of their ELF files (`_build_id_links` of rpm):
+/// `usr/lib/.build-id/ab/cdef…` leads to the file with the build-id `abcdef…`.
+const BUILD_IDS: &str = "usr/lib/.build-id/";
 
 /// An ELF file of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +20,8 @@ pub struct PackagedElf {
     pub size: u64,
     /// SHA-256 of the file.
     pub sha256: [u8; 32],
+    /// The build-id; empty if the package does not name it.
+    pub build_id: Box<[u8]>,
     /// The NEVRA of the package.
     pub package: Arc<str>,
 }
@@ -22,13 +29,13 @@ pub struct PackagedElf {
 impl PackagedElf {
     /// Returns the approximate size in memory (bytes). A large desktop image has 40,000 of these files.
     pub(super) fn size_in_memory(&self) -> usize {
-        self.path.len() + size_of::<Self>() + 16
+        self.path.len() + self.build_id.len() + size_of::<Self>() + 32
     }
 }
 
 /// Returns the installed ELF files in a blob that have an SHA-256 and are not in the directories of kernels. rpmbuild
-/// records for each executable file whether it is an ELF file (`RPMTAG_FILECOLORS`); Fedora's libraries are executable. Returns nothing for a package from before rpm
-/// 4, and for a file larger than 4 GiB.
+/// records for each executable file whether it is an ELF file (`RPMTAG_FILECOLORS`); Fedora's libraries are executable.
+/// Returns nothing for a package from before rpm 4.
 pub(super) fn of_blob(blob: &[u8], package: &str) -> Result<Vec<PackagedElf>, RpmdbError> {
     let header = Header::of(blob)?;
     let mut elves = Vec::new();
@@ -37,9 +44,12 @@ pub(super) fn of_blob(blob: &[u8], package: &str) -> Result<Vec<PackagedElf>, Rp
         return Ok(elves);
     }
     let dirs: Vec<_> = header.strings(tag::DIRNAMES)?.map(filed).collect();
+    let ids = build_ids(&header, &dirs)?;
     let package = Arc::from(package);
     let colors = header.numbers(tag::FILECOLORS)?;
-    let sizes = header.numbers(tag::FILESIZES)?;
+    let short = header.longs(tag::FILESIZES)?;
+    // rpm writes only one of these tags.
+    let sizes = short.chain(header.longs(tag::LONGFILESIZES)?);
     let flags = header.numbers(tag::FILEFLAGS)?;
     let digests = header.strings(tag::FILEDIGESTS)?;
     let names = header.strings(tag::BASENAMES)?;
@@ -60,11 +70,13 @@ pub(super) fn of_blob(blob: &[u8], package: &str) -> Result<Vec<PackagedElf>, Rp
             if hex::decode_to_slice(digest, &mut sha256).is_err() {
                 continue;
             }
+            let path = format!("{dir}{}", String::from_utf8_lossy(name));
             let elf = PackagedElf {
-                path: format!("{dir}{}", String::from_utf8_lossy(name)).into(),
-                size: size.into(),
+                size,
                 sha256,
+                build_id: ids.get(&path).cloned().unwrap_or_default(),
                 package: Arc::clone(&package),
+                path: path.into(),
             };
             kept += elf.size_in_memory();
             if kept > FILES_MAX {
@@ -75,4 +87,32 @@ pub(super) fn of_blob(blob: &[u8], package: &str) -> Result<Vec<PackagedElf>, Rp
         }
     }
     Ok(elves)
+}
+
+/// Returns the build-ids that the package's links name, by the path of the ELF file.
+fn build_ids(header: &Header, dirs: &[String]) -> Result<HashMap<String, Box<[u8]>>, RpmdbError> {
+    let mut ids = HashMap::new();
+    if !dirs.iter().any(|dir| dir.starts_with(BUILD_IDS)) {
+        return Ok(ids);
+    }
+    let names = header.strings(tag::BASENAMES)?;
+    let targets = header.strings(tag::FILELINKTOS)?;
+    let places = header.numbers(tag::DIRINDEXES)?;
+    for ((dir, name), target) in places.zip(names).zip(targets) {
+        let start = dirs.get(dir as usize);
+        let start = start.and_then(|dir| dir.strip_prefix(BUILD_IDS));
+        let Some(start) = start.map(|it| it.trim_end_matches('/')) else {
+            continue;
+        };
+        let id = hex::decode([start.as_bytes(), name].concat());
+        let target = String::from_utf8_lossy(target);
+        // The link is relative: `../../../../usr/bin/bash`.
+        let target = target.trim_start_matches("../").trim_start_matches('/');
+        if let Ok(id) = id
+            && !target.is_empty()
+        {
+            ids.insert(filed(target.as_bytes()), id.into());
+        }
+    }
+    Ok(ids)
 }

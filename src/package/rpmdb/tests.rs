@@ -33,6 +33,8 @@ enum Value<'a> {
     Text(&'a str),
     Texts(&'a [&'a str]),
     Numbers(u32, &'a [u32]),
+    /// 64-bit numbers.
+    Longs(&'a [u64]),
 }
 
 fn blob(tags: &[(u32, Value)]) -> Vec<u8> {
@@ -42,6 +44,7 @@ fn blob(tags: &[(u32, Value)]) -> Vec<u8> {
             Value::Text(_) => (6, 1),
             Value::Texts(_) => (8, 1),
             Value::Numbers(kind, _) => (*kind, [1, 1, 1, 2, 4][*kind as usize]),
+            Value::Longs(_) => (5, 8),
         };
         while data.len() % size != 0 {
             data.push(0);
@@ -56,6 +59,10 @@ fn blob(tags: &[(u32, Value)]) -> Vec<u8> {
                 let each = texts.iter().map(|text| [text.as_bytes(), b"\0"].concat());
                 data.extend(each.flatten());
                 texts.len()
+            }
+            Value::Longs(numbers) => {
+                data.extend(numbers.iter().flat_map(|it| it.to_be_bytes()));
+                numbers.len()
             }
             Value::Numbers(_, numbers) => {
                 let each = numbers.iter().map(|number| number.to_be_bytes());
@@ -124,6 +131,7 @@ fn programs_of_packages_out_of_scope() {
         panic!("{rpmdb:?}");
     };
     assert_eq!((elf.size, elf.sha256), (9, [0xab; 32]));
+    assert!(elf.build_id.is_empty());
     assert_eq!(&*elf.package, "systemd-257-1.x86_64");
     assert!(rpmdb.elves_at("usr/lib/systemd/systemc").is_empty());
     // Packages that use the old directories.
@@ -141,6 +149,32 @@ fn programs_of_packages_out_of_scope() {
         let rpmdb = read(&[bad], Scope::Kernels);
         assert!(rpmdb.elves_at("usr/lib/systemd/systemd").is_empty());
     }
+}
+
+/// As a package of rpm's format 6 with a link for the build-id.
+#[test]
+fn build_ids_and_long_sizes() {
+    let sha256 = "ab".repeat(32);
+    let flags = [0, 0];
+    let digests = [sha256.as_str(), ""];
+    let mut tags = vec![
+        (1000, Value::Text("kmod")),
+        (1035, Value::Texts(&digests)),
+        (1036, Value::Texts(&["", "../../../../usr/bin/kmod"])),
+        (1037, Value::Numbers(4, &flags)),
+        (1116, Value::Numbers(4, &[0, 1])),
+        (1117, Value::Texts(&["kmod", "cdef01"])),
+        (1118, Value::Texts(&["/usr/bin/", "/usr/lib/.build-id/ab/"])),
+        (1140, Value::Numbers(4, &[2, 0])),
+    ];
+    tags.push((5008, Value::Longs(&[5 << 32, 24])));
+    tags.push((5011, Value::Numbers(4, &[8])));
+    let rpmdb = read(&[blob(&tags)], Scope::Kernels);
+    let [elf] = rpmdb.elves_at("usr/bin/kmod") else {
+        panic!("{rpmdb:?}");
+    };
+    assert_eq!(elf.size, 5 << 32);
+    assert_eq!(&*elf.build_id, [0xab, 0xcd, 0xef, 0x01]);
 }
 
 #[test]
@@ -163,8 +197,9 @@ fn the_paths_of_programs_have_a_limit() {
         (1140, Value::Numbers(4, &ones)),
         (5011, Value::Numbers(4, &[8])),
     ]);
-    let taken = RpmdbReader::new(Scope::Kernels).take(&many);
-    assert!(matches!(taken, Err(RpmdbError::TooMuch(_))), "{taken:?}");
+    // The package is kept without its programs.
+    let rpmdb = read(&[many], Scope::All);
+    assert!(!rpmdb.has_elves() && rpmdb.packages().len() == 1);
 }
 
 fn read(blobs: &[Vec<u8>], scope: Scope) -> Rpmdb {

@@ -110,7 +110,7 @@ fn listed(
         kernel_arguments: around::kernel_arguments(root)?,
         parameters: BTreeMap::new(),
         symbols: SymbolVersions::default(),
-        altered: Vec::new(),
+        altered: None,
         files: BTreeMap::new(),
         dracut_modules: dracut::modules(root)?,
         has_sources: ["usr/lib/systemd", "usr/lib/dracut"]

@@ -150,8 +150,10 @@ pub fn look(
         let (mut tree, vmlinuz_sha256) = around.context("reading the tree")?;
         tree.files = files.unwrap_or_default();
         tree.under_links = under_links.unwrap_or_default();
-        if let Database::Read(rpmdb) = &tree.rpmdb {
-            tree.altered = sources::altered(root, rpmdb, image);
+        if let Database::Read(rpmdb) = &tree.rpmdb
+            && rpmdb.has_elves()
+        {
+            tree.altered = Some(sources::altered(root, rpmdb, image));
         }
         if let Some(base) = &options.base {
             tree.firmware_of = around::firmware_of(root, image, base);

@@ -80,11 +80,13 @@ own_programs() {
     local r=$1 work=$BED/rootfs/programs
     rm -rf "$work"
     mkdir -p "$work"
-    (cd "$r" && find usr -xdev -type f \( -perm /111 -o -name '*.so*' \) -size +0 -print0 |
-        xargs -0 grep -lP '^\x7fELF' | grep -v '[[:space:]]' | sort) >"$work/list"
+    # (xargs fails if grep finds no ELF file among some of the files; and errexit is off here)
+    (cd "$r" && { find usr -xdev -type f \( -perm /111 -o -name '*.so*' \) -size +0 -print0 |
+        xargs -0 grep -lP '^\x7fELF' || true; } | grep -v '[[:space:]]' | sort) >"$work/list"
+    [[ -s $work/list ]] || return
     rpmbuild -bb --quiet --define "_topdir $work" --define "rootfs $r" --define "list $work/list" --define "_rpmdir $r/rpms" \
-        --define '_rpmfilename userland/%{NAME}.rpm' "$HERE/programs.spec"
-    sign "$r/rpms/userland/bed-programs.rpm"
+        --define '_rpmfilename userland/%{NAME}.rpm' "$HERE/programs.spec" || return
+    sign "$r/rpms/userland/bed-programs.rpm" || return
     rm -rf "$work"
 }
 
@@ -157,7 +159,7 @@ shape() {
             --define '_rpmfilename userland/%{NAME}.rpm' "$HERE/odd/kabi.spec"
         sign "$r/rpms/userland/kernel-abi-stablelists.rpm"
     fi
-    own_programs "$r"
+    own_programs "$r" || return
     # shellcheck disable=SC2016
     in_root "$r" bash -euxc '
         rpmdb --initdb
