@@ -218,7 +218,8 @@ bed_base() {
     b umount "$c" >/dev/null
     b commit -q --rm "$c" "localhost/bed-$suite" >>"$LOGS/base-$suite.log"
     # image_of would take images of cases that were built on the base before.
-    for c in $(grep -l "^FROM localhost/bed-$suite " "$CASES"/*/Containerfile); do
+    for c in "$CASES"/*/Containerfile; do
+        grep -q "^FROM localhost/bed-$suite " "$c" || continue
         c=localhost/case-$(basename "${c%/Containerfile}")
         for m in latest before; do
             if b inspect --type image "$c:$m" >/dev/null 2>&1; then b rmi -f "$c:$m" >/dev/null; fi
