@@ -393,7 +393,7 @@ fn wrong_sizes_are_rejected_before_allocation() {
     let mut block = vec![0x02, 0x21, 0x4c, 0x18];
     block.extend(0xf000_0000_u32.to_le_bytes());
     let said = release(&zboot("lz4", &block)).unwrap_err().to_string();
-    assert!(said.contains("a block claims 4026531840 bytes"), "{said}");
+    assert!(said.contains("a block has 4026531840 bytes"), "{said}");
 }
 
 #[test]
