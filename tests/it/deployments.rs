@@ -356,7 +356,7 @@ fn a_gate_that_is_ended_applies_its_policy() {
     assert!(!machine.has(LOCK));
     // First the staged deployment cannot be identified; then no deployment is staged.
     machine.write(STAGED, "x");
-    machine.says(&["gate", "--after=signal", refuse], 4, &["cannot be read"]);
+    machine.says(&["gate", "--after=signal", refuse], 4, &["the gate failed"]);
     fs_err::remove_dir_all(machine.path("run/ostree")).unwrap();
     machine.says(
         &["gate", "--after=signal", refuse],
@@ -403,7 +403,7 @@ fn deployments_that_cannot_be_verified() {
     machine.says(&["gate", "--on-error=refuse", "--warn-only"], 1, &[]);
     assert!(!machine.has(LOCK) && !machine.has(MESSAGE));
     machine.says(&["status"], 0, &["deployments"]);
-    let refused = ["is refused", "cannot be read", "undeploy"];
+    let refused = ["is refused", "the gate failed", "undeploy"];
     machine.says(&["gate", "--on-error=refuse"], 4, &refused);
     assert!(machine.has(LOCK) && machine.has(MESSAGE));
     // The deployment is staged again, and can be read.

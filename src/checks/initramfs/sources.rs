@@ -36,7 +36,7 @@ pub enum Alteration {
 pub fn sources(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     const RESTORE: Remedy = Remedy::ThenRebuild("reinstall the package");
     let tree = subject.tree()?;
-    tree.rpmdb.packages()?;
+    // The check `kernel-rpmdb` reports an rpmdb that cannot be read.
     let altered = tree
         .altered
         .as_ref()
